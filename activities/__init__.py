@@ -1,0 +1,1 @@
+"""What touches the world on behalf of a workflow: methods of classes that were given their ports."""

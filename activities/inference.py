@@ -1,0 +1,168 @@
+"""Calling models: for a caller who waits in some process, and for jobs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+import msgspec
+from temporalio import activity
+
+from gateway import telemetry
+from gateway.attempt import Attempts, Try
+from gateway.domain.errors import Interrupted, StorageUnavailable
+from gateway.domain.inference import Attempt, Choice, Failure, InferenceRequest, Outcome, Settlement
+from gateway.domain.registry import Registry
+from gateway.exchange import Exchanges
+from gateway.recorder import Recorder
+from gateway.storage.ports import Claims
+
+T = TypeVar("T")
+_AGAIN = 1.0  # seconds between two tries at a database that is away
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """An attempt of a request whose caller waits: `number` with this choice, begun or joined where the caller is."""
+
+    request_id: str
+    number: int
+    choice: Choice
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """What became of it. `settled`: the request had ended before. Neither: the caller's connection is elsewhere."""
+
+    attempt: Attempt | None = None
+    settled: Settlement | None = None
+    overhead_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobAttempt:
+    """One attempt of a job."""
+
+    request: InferenceRequest
+    number: int
+    choice: Choice
+
+
+@dataclass(frozen=True, slots=True)
+class Recover:
+    """An attempt of a job whose activity did not report: has it been answered?"""
+
+    request_id: str
+    number: int
+    choice: Choice
+    started_at: datetime
+    given_up_at: datetime
+
+
+class CallerActivities:
+    """Attempts for callers who wait: they run in the process that holds the connection."""
+
+    def __init__(self, exchanges: Exchanges, recorder: Recorder) -> None:
+        """`exchanges` are this process's."""
+        self._exchanges = exchanges
+        self._recorder = recorder
+
+    @activity.defn(name="attempt")
+    async def join(self, wanted: Join) -> Joined:
+        """Begin or join the attempt if the caller is connected to this process."""
+        exchange = self._exchanges.get(wanted.request_id)
+        if exchange is None:
+            with suppress(StorageUnavailable):
+                return Joined(settled=await self._recorder.settlement(wanted.request_id))
+            return Joined()
+        attempt = await exchange.attempt(wanted.number, wanted.choice)
+        return Joined(attempt, overhead_ms=round(exchange.overhead_ms, 3))
+
+
+class JobActivities:
+    """Attempts for jobs: claimed before the call, the answer kept before the activity reports."""
+
+    def __init__(
+        self, attempts: Attempts, claims: Claims, registry: Callable[[], Registry], holder: str, heartbeat: timedelta
+    ) -> None:
+        """`holder` names this process in claims; `heartbeat` is how often a running call is reported."""
+        self._attempts = attempts
+        self._claims = claims
+        self._registry = registry
+        self._holder = holder
+        self._heartbeat = heartbeat.total_seconds()
+
+    @activity.defn(name="call_model")
+    async def call_model(self, wanted: JobAttempt) -> Attempt:
+        """Make the call and keep its answer; an attempt that was answered before is not made again."""
+        beating = asyncio.create_task(self._beat())
+        try:
+            request, number = wanted.request, wanted.number
+            stored = await self._patiently(lambda: self._claims.claim(request.id, number, self._holder))
+            if stored is not None:
+                return stored
+            body = msgspec.json.decode(request.body, type=dict[str, msgspec.Raw])
+            attempt, reply = await self._attempts.complete(Try(request, body, number, wanted.choice))
+            if attempt.outcome is Outcome.CANCELLED and activity.is_worker_shutdown():
+                attempt = _interrupted(attempt)
+            kept = await self._patiently(
+                lambda: self._claims.answer(request.id, attempt, None if reply is None else reply.body)
+            )
+            if not kept:
+                raise Interrupted(detail="the claim was given up before its answer came")
+            return attempt
+        finally:
+            beating.cancel()
+
+    @activity.defn(name="recover")
+    async def recover(self, wanted: Recover) -> Attempt:
+        """The attempt as it was kept, or as interrupted: then a late answer of its process is refused."""
+        stored = await self._claims.give_up(wanted.request_id, wanted.number)
+        if stored is not None:
+            return stored
+        model = self._registry().models.get(wanted.choice.model)
+        telemetry.INTERRUPTED.labels("recovered").inc()
+        return Attempt(
+            number=wanted.number,
+            model=wanted.choice.model,
+            provider=model.provider if model else "",
+            upstream_model=model.upstream_model if model else "",
+            reason=wanted.choice.reason,
+            outcome=Outcome.INTERRUPTED,
+            started_at=wanted.started_at,
+            total_ms=(wanted.given_up_at - wanted.started_at).total_seconds() * 1000,
+            failure=Failure.of(Interrupted()),
+        )
+
+    async def _beat(self) -> None:
+        while True:
+            activity.heartbeat()
+            await asyncio.sleep(self._heartbeat)
+
+    async def _patiently(self, what: Callable[[], Awaitable[T]]) -> T:
+        """Wait out a database that is away: the call is not made, or is paid already."""
+        while True:
+            try:
+                return await what()
+            except StorageUnavailable:
+                telemetry.log.warning("claim_waits", again_s=_AGAIN)
+                await asyncio.sleep(_AGAIN)
+
+
+def _interrupted(attempt: Attempt) -> Attempt:
+    """The same attempt, cut off by this worker's own shutdown: what it cost is not known."""
+    return Attempt(
+        number=attempt.number,
+        model=attempt.model,
+        provider=attempt.provider,
+        upstream_model=attempt.upstream_model,
+        reason=attempt.reason,
+        outcome=Outcome.INTERRUPTED,
+        started_at=attempt.started_at,
+        total_ms=attempt.total_ms,
+        failure=Failure.of(Interrupted()),
+    )

@@ -1,0 +1,116 @@
+"""The REST application, made of services that were made of a World."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
+from fastapi.openapi.utils import get_openapi
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from api.rest import codec, jobs, operators, requests
+from api.rest.door import Door
+from api.rest.openai import models
+from api.rest.openai.chat import OPENAPI, ChatCompletions
+from api.service.inference import InferenceService
+from api.service.jobs import JobsService
+from api.service.models import ModelsService
+from api.service.requests import RequestsService
+from gateway import VERSION
+from gateway.temporal.client import data_converter
+from gateway.temporal.codec import KeyRing
+from gateway.wiring import World
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What both doors open on."""
+
+    inference: InferenceService
+    jobs: JobsService
+    requests: RequestsService
+    models: ModelsService
+
+
+def build_services(world: World) -> Services:
+    """The services over a world."""
+    settings = world.settings
+    return Services(
+        inference=InferenceService(
+            registry=world.registry,
+            attempts=world.attempts,
+            exchanges=world.exchanges,
+            recorder=world.recorder,
+            engine=world.engine,
+            storage_up=lambda: world.storage.up,
+            settings=settings.inference,
+            max_in_flight=settings.api.max_in_flight,
+        ),
+        jobs=JobsService(
+            registry=world.registry,
+            engine=world.engine,
+            jobs=world.store.jobs,
+            claims=world.store.claims,
+            settings=settings,
+        ),
+        requests=RequestsService(world.store.requests),
+        models=ModelsService(world.registry),
+    )
+
+
+def build_app(world: World, services: Services, checks: Callable[[], Mapping[str, bool]]) -> ASGIApp:
+    """The application behind its door. `checks` says by name what must hold for readiness."""
+    settings = world.settings
+    app = FastAPI(
+        title="LLM Gateway",
+        version=VERSION,
+        description="One durable gateway between every agent and every language model.",
+        docs_url="/docs" if settings.api.docs else None,
+        redoc_url=None,
+        openapi_url="/openapi.json" if settings.api.docs else None,
+    )
+    # The door answers for every error; Starlette's own layers would answer before it, in no dialect and without an id.
+    app.middleware_stack = AsyncExitStackMiddleware(app.router)
+    chat = ChatCompletions(world.identity, services.inference, services.jobs, settings.api)
+    app.router.routes.append(Route("/v1/chat/completions", chat, methods=["POST"]))
+    app.include_router(models.router(world.identity, services.models))
+    app.include_router(jobs.router(world.identity, services.jobs, settings.api))
+    temporal = settings.temporal
+    app.include_router(requests.router(world.identity, services.requests, temporal.ui_url, temporal.namespace))
+    about = {"origin": world.origin, "registry_version": world.models.version}
+    app.include_router(operators.router(checks, about))
+    if temporal.encryption.active:
+        ring = KeyRing(temporal.encryption.active, temporal.encryption.keys)
+        plain = data_converter(temporal, None).payload_codec
+        if plain is not None:
+            app.include_router(codec.router(world.identity, plain, ring, settings.api, _origin_of(temporal.ui_url)))
+    _describe(app)
+    return Door(app, settings.api.allowed_hosts)
+
+
+def _origin_of(url: str) -> str:
+    return "/".join(url.split("/")[:3])
+
+
+def _describe(app: FastAPI) -> None:
+    """Add what is served outside FastAPI's own routes to the OpenAPI document, and how callers identify themselves."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = get_openapi(
+                title=app.title, version=app.version, description=app.description, routes=app.routes
+            )
+            schema["paths"]["/v1/chat/completions"] = {"post": OPENAPI}
+            schema.setdefault("components", {})["securitySchemes"] = {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+            }
+            schema["security"] = [{"bearer": []}, {"key": []}]
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]

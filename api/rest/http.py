@@ -1,0 +1,161 @@
+"""HTTP as the door needs it: bodies with bounds, callers who leave, the headers of every answer.
+
+Plain ASGI: nothing here parses, copies or waits more than it has to, since every request passes through it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from typing import Any
+
+from starlette.types import Message, Receive, Scope, Send
+
+from api.service.ask import Hints, tags_of
+from api.service.inference import Served
+from gateway.domain.errors import BodyTimeout, BodyTooLarge, InvalidRequest
+from gateway.telemetry import DoorSpan
+
+Header = tuple[bytes, bytes]
+JSON: Header = (b"content-type", b"application/json")
+_LONGEST = 256
+
+
+class CallerLeft(Exception):
+    """The client closed the connection."""
+
+
+def headers_of(scope: Scope) -> dict[str, str]:
+    """The request's headers with lower-case names; of several with one name, the last."""
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+async def read_body(receive: Receive, headers: Mapping[str, str], limit: int, patience: timedelta) -> bytes:
+    """The whole body. Raises BodyTooLarge, BodyTimeout, CallerLeft."""
+    if headers.get("content-length", "").isdigit() and int(headers["content-length"]) > limit:
+        raise BodyTooLarge(f"The request body is larger than {limit} bytes.")
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body", False):
+        return _bounded(message.get("body", b""), limit)
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(patience.total_seconds()):
+            while True:
+                if message["type"] == "http.disconnect":
+                    raise CallerLeft
+                parts.append(message.get("body", b""))
+                size += len(parts[-1])
+                if size > limit:
+                    raise BodyTooLarge(f"The request body is larger than {limit} bytes.")
+                if not message.get("more_body", False):
+                    return b"".join(parts)
+                message = await receive()
+    except TimeoutError as e:
+        raise BodyTimeout from e
+
+
+def _bounded(body: bytes, limit: int) -> bytes:
+    if len(body) > limit:
+        raise BodyTooLarge(f"The request body is larger than {limit} bytes.")
+    return body
+
+
+@asynccontextmanager
+async def cancelled_when_gone(
+    receive: Receive,
+    tick: Callable[[], Awaitable[None]],
+    every: float,
+    spared: Callable[[], bool] = lambda: False,
+) -> AsyncIterator[None]:
+    """Cancel this task when the client leaves (it sees CallerLeft), unless it is `spared`; `tick` meanwhile."""
+    handler = asyncio.current_task()
+    left = False
+
+    async def watch() -> None:
+        nonlocal left
+        while True:
+            try:
+                message: Message = await asyncio.wait_for(receive(), every)
+            except TimeoutError:
+                await tick()
+                continue
+            if message["type"] == "http.disconnect":
+                if handler is not None and not spared():
+                    left = True
+                    handler.cancel()
+                return
+
+    watching = asyncio.create_task(watch())
+    try:
+        yield
+    except asyncio.CancelledError:
+        if left and handler is not None and handler.uncancel() == 0:
+            raise CallerLeft from None
+        raise
+    finally:
+        watching.cancel()
+        with suppress(asyncio.CancelledError, Exception):
+            await watching
+
+
+async def no_tick() -> None:
+    """Nothing to do in between."""
+
+
+def hints_of(headers: Mapping[str, str], span: DoorSpan, request_id: str) -> Hints:
+    """What the headers say about a request. Raises InvalidRequest naming the header."""
+    return Hints(
+        request_id=request_id,
+        durability=headers.get("x-gateway-durability"),
+        tags=tags_of(headers.get("x-gateway-tags", headers.get("x-litellm-tags", ""))),
+        idempotency_key=idempotency_key_of(headers),
+        client_request_id=headers.get("x-client-request-id", "")[:_LONGEST] or None,
+        traceparent=span.traceparent,
+        trace_id=span.trace_id,
+    )
+
+
+def idempotency_key_of(headers: Mapping[str, str]) -> str | None:
+    """The Idempotency-Key, quoted or bare. Raises InvalidRequest when it is empty or too long."""
+    key = headers.get("idempotency-key")
+    if key is None:
+        return None
+    bare = key.strip().removeprefix('"').removesuffix('"')
+    if not 0 < len(bare) <= _LONGEST:
+        raise InvalidRequest(f"`Idempotency-Key` must have 1 to {_LONGEST} characters.", param="Idempotency-Key")
+    return bare
+
+
+def preferences_of(headers: Mapping[str, str]) -> frozenset[str]:
+    """The preferences of `Prefer` (RFC 7240), by name; those that we do not know are ignored, as it demands."""
+    words = headers.get("prefer", "").split(",")
+    return frozenset(word.split(";")[0].split("=")[0].strip().lower() for word in words)
+
+
+def served_headers(served: Served) -> list[Header]:
+    """The headers that tell what became of a request; what is not known yet is left out."""
+    told: dict[str, Any] = {
+        "x-gateway-model": served.model,
+        "x-gateway-provider": served.provider,
+        "x-gateway-attempts": served.attempts,
+        "x-gateway-rule": served.rule,
+        "x-gateway-rules-version": served.rules_version,
+        "x-gateway-cost-usd": None if served.cost_usd is None else f"{served.cost_usd:f}",
+        "x-gateway-overhead-ms": None if served.overhead_ms is None else f"{served.overhead_ms:.2f}",
+        "x-gateway-durability": served.durability,
+        "x-gateway-workflow-id": served.workflow_id,
+    }
+    headers = [(name.encode(), str(value).encode()) for name, value in told.items() if value not in (None, "")]
+    if served.overhead_ms is not None:
+        headers.append((b"server-timing", b"gateway;dur=%.2f" % served.overhead_ms))
+    return headers
+
+
+async def send_whole(send: Send, status: int, headers: list[Header], body: bytes) -> None:
+    """A complete answer."""
+    headers = [*headers, (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,262 @@
+"""What `/api/v1` answers: our own shapes, times in RFC 3339, decimals as strings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal
+
+import msgspec
+from pydantic import BaseModel, ConfigDict
+
+from gateway.domain.inference import Attempt, Failure, Usage
+from gateway.domain.jobs import Job
+from gateway.storage.ports import Record
+
+
+class _Shape(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class UsageShape(_Shape):
+    """Tokens; `input_tokens` includes cached ones, `output_tokens` reasoning."""
+
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    reasoning_tokens: int
+    estimated: bool
+
+
+class FailureShape(_Shape):
+    """Why something failed; `detail` and `status` are the upstream's, for operators."""
+
+    code: str
+    message: str
+    param: str | None = None
+    status: int | None = None
+    detail: str | None = None
+
+
+class JobShape(_Shape):
+    """A job. `result` is there when it is completed and was asked for by its id."""
+
+    id: str
+    object: Literal["job"] = "job"
+    status: str
+    endpoint: str
+    kind: str
+    model: str
+    served_model: str | None
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+    deadline: datetime
+    attempts: int
+    usage: UsageShape | None
+    cost_usd: Decimal | None
+    result: Any = None
+    error: FailureShape | None
+    deliver: Mapping[str, str]
+    metadata: Mapping[str, str]
+    workflow_id: str
+    trace_id: str
+
+
+class AttemptShape(_Shape):
+    """One try at one model; times in milliseconds."""
+
+    number: int
+    model: str
+    provider: str
+    upstream_model: str
+    reason: str
+    outcome: str
+    started_at: datetime
+    total_ms: float
+    first_token_ms: float | None
+    usage: UsageShape | None
+    cost_usd: Decimal | None
+    cost_unknown: bool
+    finish_reason: str | None
+    provider_request_id: str | None
+    error: FailureShape | None
+
+
+class RequestShape(_Shape):
+    """A request of the ledger; `prompt` and `answer` only for those who may read prompts."""
+
+    id: str
+    object: Literal["request"] = "request"
+    status: str
+    kind: str
+    mode: str
+    endpoint: str
+    door: str
+    caller: str
+    model: str
+    served_model: str | None
+    provider: str | None
+    accepted_at: datetime
+    finished_at: datetime
+    deadline: datetime
+    durability: str
+    rules_version: str
+    candidates: list[str]
+    decision: list[str]
+    queue_ms: float
+    overhead_ms: float | None
+    total_ms: float
+    usage: UsageShape | None
+    cost_usd: Decimal | None
+    cost_unknown: bool
+    error: FailureShape | None
+    attempts: list[AttemptShape]
+    tags: Mapping[str, str]
+    metadata: Mapping[str, str]
+    workflow_id: str
+    workflow_url: str | None = None
+    trace_id: str
+    client_request_id: str | None
+    prompt: Any = None
+    answer: Any = None
+
+
+class JobsPage(_Shape):
+    """Jobs, newest first; ask again with `after=next_after` while it is there."""
+
+    object: Literal["list"] = "list"
+    data: list[JobShape]
+    next_after: str | None
+
+
+class RequestsPage(_Shape):
+    """Requests, newest first; ask again with `after=next_after` while it is there."""
+
+    object: Literal["list"] = "list"
+    data: list[RequestShape]
+    next_after: str | None
+
+
+def usage_shape(usage: Usage | None) -> UsageShape | None:
+    """Tokens as we show them."""
+    if usage is None:
+        return None
+    return UsageShape(
+        input_tokens=usage.input,
+        output_tokens=usage.output,
+        cached_tokens=usage.cached,
+        reasoning_tokens=usage.reasoning,
+        estimated=usage.estimated,
+    )
+
+
+def failure_shape(failure: Failure | None, *, operator: bool) -> FailureShape | None:
+    """A failure as we show it; the upstream's own words only to operators."""
+    if failure is None:
+        return None
+    return FailureShape(
+        code=failure.code,
+        message=failure.message,
+        param=failure.param,
+        status=failure.status if operator else None,
+        detail=failure.detail if operator else None,
+    )
+
+
+def job_shape(job: Job, result: bytes | None = None) -> JobShape:
+    """A job as we show it."""
+    return JobShape(
+        id=job.id,
+        status=job.status.value,
+        endpoint=job.endpoint,
+        kind=job.kind,
+        model=job.model,
+        served_model=job.served_model,
+        created_at=job.created_at,
+        started_at=job.started_at,
+        completed_at=job.completed_at,
+        deadline=job.deadline,
+        attempts=job.attempts,
+        usage=usage_shape(job.usage),
+        cost_usd=job.cost_usd,
+        result=None if result is None else msgspec.json.decode(result),
+        error=failure_shape(job.failure, operator=False),
+        deliver=job.deliver,
+        metadata=job.metadata,
+        workflow_id=job.id,
+        trace_id=job.trace_id,
+    )
+
+
+def attempt_shape(attempt: Attempt, *, operator: bool) -> AttemptShape:
+    """An attempt as we show it."""
+    return AttemptShape(
+        number=attempt.number,
+        model=attempt.model,
+        provider=attempt.provider,
+        upstream_model=attempt.upstream_model,
+        reason=attempt.reason,
+        outcome=attempt.outcome.value,
+        started_at=attempt.started_at,
+        total_ms=attempt.total_ms,
+        first_token_ms=attempt.first_token_ms,
+        usage=usage_shape(attempt.usage),
+        cost_usd=attempt.cost_usd,
+        cost_unknown=attempt.cost_usd is None,
+        finish_reason=attempt.finish_reason,
+        provider_request_id=attempt.provider_request_id,
+        error=failure_shape(attempt.failure, operator=operator),
+    )
+
+
+def request_shape(record: Record, *, operator: bool, workflow_url: str | None = None) -> RequestShape:
+    """A request as we show it."""
+    request, settlement = record.request, record.settlement
+    last = settlement.attempts[-1] if settlement.attempts else None
+    return RequestShape(
+        id=request.id,
+        status=settlement.status.value,
+        kind=request.kind.value,
+        mode=request.mode.value,
+        endpoint=request.endpoint,
+        door=request.door,
+        caller=request.caller,
+        model=request.model,
+        served_model=settlement.served.model if settlement.served else None,
+        provider=last.provider if last else None,
+        accepted_at=request.accepted_at,
+        finished_at=settlement.finished_at,
+        deadline=request.deadline,
+        durability=request.durability.value,
+        rules_version=request.rules_version,
+        candidates=list(request.candidates),
+        decision=list(settlement.decision),
+        queue_ms=settlement.queue_ms,
+        overhead_ms=settlement.overhead_ms,
+        total_ms=(settlement.finished_at - request.accepted_at).total_seconds() * 1000,
+        usage=usage_shape(settlement.usage),
+        cost_usd=settlement.cost_usd,
+        cost_unknown=settlement.cost_usd is None,
+        error=failure_shape(settlement.failure, operator=operator),
+        attempts=[attempt_shape(a, operator=operator) for a in settlement.attempts],
+        tags=request.tags,
+        metadata=request.metadata,
+        workflow_id=request.id,
+        workflow_url=workflow_url,
+        trace_id=request.trace_id,
+        client_request_id=request.client_request_id,
+        prompt=_json_or_text(record.prompt),
+        answer=_json_or_text(record.answer),
+    )
+
+
+def _json_or_text(text: str | None) -> Any:
+    """A logged text as the JSON it was; one that was cut stays text."""
+    if text is None:
+        return None
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return text

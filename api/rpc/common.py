@@ -1,0 +1,36 @@
+"""What several nouns share, as messages."""
+
+from __future__ import annotations
+
+from api.rpc.values import numbers_of
+from gateway.domain.inference import Durability, Failure, Status, Usage
+from gateway.v1 import common_pb2 as pb
+
+DURABILITY = numbers_of(pb.Durability, Durability, "DURABILITY")
+STATUS = numbers_of(pb.Status, Status, "STATUS")
+
+
+def tokens(usage: Usage | None) -> pb.TokenUsage | None:
+    """Tokens as the ledger counts them."""
+    if usage is None:
+        return None
+    return pb.TokenUsage(
+        input=usage.input,
+        output=usage.output,
+        cached=usage.cached,
+        reasoning=usage.reasoning,
+        estimated=usage.estimated,
+    )
+
+
+def failure_message(failure: Failure | None, *, operator: bool) -> pb.Failure | None:
+    """A failure; the upstream's own words only to operators."""
+    if failure is None:
+        return None
+    return pb.Failure(
+        code=failure.code,
+        message=failure.message,
+        param=failure.param or "",
+        status=failure.status if operator else None,
+        detail=failure.detail if operator else None,
+    )

@@ -1,0 +1,111 @@
+"""JobsService: work that is handed over and asked for later."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+
+import msgspec
+
+from api.rpc.answered import chat_response
+from api.rpc.asked import chat_body
+from api.rpc.common import STATUS, failure_message, tokens
+from api.rpc.door import Call
+from api.rpc.values import decimal, limit_of, seconds, timestamp, word_of
+from api.service.ask import job_ask
+from api.service.jobs import JobsService
+from gateway.domain.errors import InvalidRequest
+from gateway.domain.jobs import Job
+from gateway.v1 import jobs_pb2 as pb
+
+
+class JobsServicer:
+    """Takes jobs, tells of them, cancels them."""
+
+    def __init__(self, jobs: JobsService) -> None:
+        """`jobs` does the work."""
+        self._jobs = jobs
+
+    async def create(self, call: Call, request: pb.JobsServiceCreateRequest) -> pb.JobsServiceCreateResponse:
+        """Accept a job."""
+        # The rpc's own deadline is for its acceptance.
+        hints = replace(call.hints, deadline=None)
+        ask = job_ask(_body(request), hints, door="grpc", channels=self._jobs.channels)
+        return pb.JobsServiceCreateResponse(job=job_message(await self._jobs.create(call.caller, ask)))
+
+    async def get(self, call: Call, request: pb.JobsServiceGetRequest) -> pb.JobsServiceGetResponse:
+        """One job, with its result when it is completed."""
+        return pb.JobsServiceGetResponse(job=await self._whole(await self._jobs.get(call.caller, request.id)))
+
+    async def get_result(
+        self, call: Call, request: pb.JobsServiceGetResultRequest
+    ) -> pb.JobsServiceGetResultResponse:
+        """The answer alone."""
+        return pb.JobsServiceGetResultResponse(
+            chat=chat_response(await self._jobs.result(call.caller, request.id))
+        )
+
+    async def cancel(self, call: Call, request: pb.JobsServiceCancelRequest) -> pb.JobsServiceCancelResponse:
+        """Ask for the job's end; its status says when it has come."""
+        return pb.JobsServiceCancelResponse(job=job_message(await self._jobs.cancel(call.caller, request.id)))
+
+    async def list(self, call: Call, request: pb.JobsServiceListRequest) -> pb.JobsServiceListResponse:
+        """Jobs newest first."""
+        page = await self._jobs.find(
+            call.caller,
+            status=word_of(STATUS, request.status, "status"),
+            limit=limit_of(request.limit),
+            after=request.after or None,
+        )
+        rows = [job_message(job) for job in page.rows]
+        return pb.JobsServiceListResponse(jobs=rows, next_after=page.next_after or "")
+
+    async def watch(
+        self, call: Call, request: pb.JobsServiceWatchRequest
+    ) -> AsyncGenerator[pb.JobsServiceWatchResponse, None]:
+        """The job at once and with every change, at last with its result."""
+        call.only_watches()
+        async for job in self._jobs.watch(call.caller, request.id):
+            yield pb.JobsServiceWatchResponse(job=await self._whole(job))
+
+    async def _whole(self, job: Job) -> pb.Job:
+        return job_message(job, await self._jobs.result_of(job))
+
+
+def _body(request: pb.JobsServiceCreateRequest) -> bytes:
+    """The body that `POST /api/v1/jobs` would have got."""
+    if request.WhichOneof("body") is None:
+        raise InvalidRequest("`chat` is required.", param="chat")
+    body: dict[str, object] = {
+        "endpoint": "/v1/chat/completions",
+        "body": msgspec.Raw(chat_body(request.chat)),
+        "metadata": dict(request.metadata),
+    }
+    if request.HasField("deadline"):
+        body["deadline_s"] = seconds(request.deadline)
+    return msgspec.json.encode(body)
+
+
+def job_message(job: Job, result: bytes | None = None) -> pb.Job:
+    """A job as we show it."""
+    return pb.Job(
+        id=job.id,
+        status=STATUS[job.status],
+        endpoint=job.endpoint,
+        kind=job.kind,
+        model=job.model,
+        served_model=job.served_model or "",
+        created_at=timestamp(job.created_at),
+        started_at=timestamp(job.started_at),
+        completed_at=timestamp(job.completed_at),
+        deadline=timestamp(job.deadline),
+        attempts=job.attempts,
+        usage=tokens(job.usage),
+        cost_usd=decimal(job.cost_usd),
+        chat=None if result is None else chat_response(result),
+        error=failure_message(job.failure, operator=False),
+        metadata=dict(job.metadata),
+        deliver=dict(job.deliver),
+        workflow_id=job.id,
+        trace_id=job.trace_id,
+    )

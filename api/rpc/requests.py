@@ -1,0 +1,116 @@
+"""RequestsService: the ledger and the prompt log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from api.rpc.common import DURABILITY, STATUS, failure_message, tokens
+from api.rpc.door import Call
+from api.rpc.values import decimal, limit_of, moment, numbers_of, timestamp, word_of
+from api.service.requests import RequestsService, Wanted
+from gateway.domain.identity import Right
+from gateway.domain.inference import Attempt, Mode, Outcome
+from gateway.storage.ports import Record
+from gateway.v1 import requests_pb2 as pb
+
+_MODE = numbers_of(pb.Mode, Mode, "MODE")
+_OUTCOME = numbers_of(pb.Outcome, Outcome, "OUTCOME")
+
+
+class RequestsServicer:
+    """Shows requests."""
+
+    def __init__(self, requests: RequestsService, link: Callable[[str], str | None]) -> None:
+        """`link` gives the address at which an operator sees a request's workflow."""
+        self._requests = requests
+        self._link = link
+
+    async def get(self, call: Call, request: pb.RequestsServiceGetRequest) -> pb.RequestsServiceGetResponse:
+        """One request with its attempts, decision and timings; its texts with the right `prompts.read`."""
+        record = await self._requests.get(call.caller, request.id)
+        return pb.RequestsServiceGetResponse(request=self._message(call, record))
+
+    async def list(
+        self, call: Call, request: pb.RequestsServiceListRequest
+    ) -> pb.RequestsServiceListResponse:
+        """Requests newest first, without their texts."""
+        wanted = Wanted(
+            caller=request.caller or None,
+            model=request.model or None,
+            status=word_of(STATUS, request.status, "status"),
+            since=moment(request.since, "since") if request.HasField("since") else None,
+            until=moment(request.until, "until") if request.HasField("until") else None,
+            limit=limit_of(request.limit),
+            after=request.after or None,
+        )
+        page = await self._requests.find(call.caller, wanted)
+        rows = [self._message(call, record) for record in page.rows]
+        return pb.RequestsServiceListResponse(requests=rows, next_after=page.next_after or "")
+
+    def _message(self, call: Call, record: Record) -> pb.Request:
+        operator = call.caller.may(Right.REQUESTS_READ)
+        return request_message(record, operator=operator, workflow_url=self._link(record.request.id))
+
+
+def request_message(record: Record, *, operator: bool, workflow_url: str | None = None) -> pb.Request:
+    """A request as we show it."""
+    request, settlement = record.request, record.settlement
+    last = settlement.attempts[-1] if settlement.attempts else None
+    timings = pb.Timings(
+        queue_ms=settlement.queue_ms,
+        overhead_ms=settlement.overhead_ms,
+        first_token_ms=last.first_token_ms if last else None,
+        total_ms=(settlement.finished_at - request.accepted_at).total_seconds() * 1000,
+    )
+    return pb.Request(
+        id=request.id,
+        status=STATUS[settlement.status],
+        kind=request.kind.value,
+        mode=_MODE[request.mode],
+        endpoint=request.endpoint,
+        door=request.door,
+        caller=request.caller,
+        model=request.model,
+        served_model=settlement.served.model if settlement.served else "",
+        provider=last.provider if last else "",
+        accepted_at=timestamp(request.accepted_at),
+        finished_at=timestamp(settlement.finished_at),
+        deadline=timestamp(request.deadline),
+        timings=timings,
+        attempts=[attempt_message(attempt, operator=operator) for attempt in settlement.attempts],
+        decision=settlement.decision,
+        candidates=request.candidates,
+        rules_version=request.rules_version,
+        usage=tokens(settlement.usage),
+        cost_usd=decimal(settlement.cost_usd),
+        error=failure_message(settlement.failure, operator=operator),
+        durability=DURABILITY[request.durability],
+        workflow_id=request.id,
+        workflow_url=workflow_url or "",
+        trace_id=request.trace_id,
+        client_request_id=request.client_request_id or "",
+        tags=dict(request.tags),
+        metadata=dict(request.metadata),
+        prompt=record.prompt,
+        answer=record.answer,
+    )
+
+
+def attempt_message(attempt: Attempt, *, operator: bool) -> pb.Attempt:
+    """One try at one model."""
+    return pb.Attempt(
+        number=attempt.number,
+        model=attempt.model,
+        provider=attempt.provider,
+        upstream_model=attempt.upstream_model,
+        reason=attempt.reason,
+        outcome=_OUTCOME[attempt.outcome],
+        started_at=timestamp(attempt.started_at),
+        total_ms=attempt.total_ms,
+        first_token_ms=attempt.first_token_ms,
+        error=failure_message(attempt.failure, operator=operator),
+        usage=tokens(attempt.usage),
+        cost_usd=decimal(attempt.cost_usd),
+        finish_reason=attempt.finish_reason or "",
+        provider_request_id=attempt.provider_request_id or "",
+    )

@@ -1,0 +1,133 @@
+"""The gRPC server: on the process's own event loop, with health and reflection, begun and ended in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from typing import Any
+
+import grpc
+from grpc_reflection.v1alpha.reflection import SERVICE_NAME as REFLECTION
+from grpc_reflection.v1alpha.reflection import aio as reflection
+from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
+
+from api.rpc.door import Door
+from api.rpc.health import SERVICE_NAME as HEALTH
+from api.rpc.health import Health
+from api.rpc.inference import InferenceServicer
+from api.rpc.jobs import JobsServicer
+from api.rpc.models import ModelsServicer
+from api.rpc.requests import RequestsServicer
+from api.service.inference import InferenceService
+from api.service.jobs import JobsService
+from api.service.models import ModelsService
+from api.service.requests import RequestsService
+from gateway.identity import Identify
+from gateway.settings import Api, Settings
+from gateway.v1 import inference_pb2, jobs_pb2, models_pb2, requests_pb2
+
+# Its messages are v1alpha's under another name, so that one servicer speaks for both.
+_REFLECTION_V1 = "grpc.reflection.v1.ServerReflection"
+
+
+class PortTaken(ValueError):
+    """The gRPC port cannot be listened on; says which setting changes it."""
+
+
+def build_server(
+    settings: Settings,
+    *,
+    identity: Identify,
+    inference: InferenceService,
+    jobs: JobsService,
+    requests: RequestsService,
+    models: ModelsService,
+    ready: Callable[[], bool],
+) -> RpcServer:
+    """The server over the services, not yet listening. `ready` is asked at each health check."""
+    door = Door(identity, settings.inference.max_deadline)
+    temporal = settings.temporal
+
+    def link(workflow_id: str) -> str | None:
+        base = temporal.ui_url.rstrip("/")
+        return f"{base}/namespaces/{temporal.namespace}/workflows/{workflow_id}" if base else None
+
+    servicers = {
+        inference_pb2.DESCRIPTOR.services_by_name["InferenceService"]: InferenceServicer(inference),
+        jobs_pb2.DESCRIPTOR.services_by_name["JobsService"]: JobsServicer(jobs),
+        models_pb2.DESCRIPTOR.services_by_name["ModelsService"]: ModelsServicer(models),
+        requests_pb2.DESCRIPTOR.services_by_name["RequestsService"]: RequestsServicer(requests, link),
+    }
+    names = frozenset(service.full_name for service in servicers)
+    health = Health(names, ready)
+    handlers = [door.handlers(service, servicer) for service, servicer in servicers.items()]
+    handlers.append(health.handlers())
+    if settings.api.docs:
+        handlers.extend(_reflection((*sorted(names), HEALTH, REFLECTION)))
+    return RpcServer(settings, door, health, handlers)
+
+
+class RpcServer:
+    """The server of one process: `start` in the loop that it is to share, `stop` once."""
+
+    def __init__(
+        self, settings: Settings, door: Door, health: Health, handlers: Sequence[grpc.GenericRpcHandler]
+    ) -> None:
+        """`handlers` are all that it serves; `door` and `health` are told when it ends."""
+        self._settings = settings
+        self._door = door
+        self._health = health
+        self._handlers = handlers
+        self._server: grpc.aio.Server | None = None
+
+    async def start(self) -> int:
+        """Listen, and return the port. Raises PortTaken."""
+        api = self._settings.api
+        server = grpc.aio.server(
+            options=_options(api),
+            # The inference service refuses by itself, with an error that says more; this bounds all the rest.
+            maximum_concurrent_rpcs=2 * api.max_in_flight + 100,
+        )
+        server.add_generic_rpc_handlers(self._handlers)
+        host = f"[{api.host}]" if ":" in api.host else api.host
+        try:
+            port = server.add_insecure_port(f"{host}:{api.grpc_port}")
+        except RuntimeError as e:
+            raise PortTaken(f"api.grpc_port: {api.host}:{api.grpc_port} cannot be listened on") from e
+        await server.start()
+        self._server = server
+        return port
+
+    async def stop(self, grace: timedelta) -> None:
+        """Take no more rpcs; let running ones end within `grace`, then cancel them; end at once what only watches."""
+        self._health.close()
+        self._door.close()
+        if self._server is not None:
+            await self._server.stop(grace.total_seconds())
+
+
+def _options(api: Api) -> Sequence[tuple[str, int]]:
+    every = int(api.keepalive.total_seconds() * 1000)
+    return (
+        ("grpc.max_receive_message_length", api.body_limit),
+        ("grpc.max_send_message_length", -1),  # how long an answer may be is the providers' setting
+        ("grpc.so_reuseport", 0),  # two processes on one port share it in silence otherwise
+        # A caller whose machine has gone says nothing: pings find out, so that its upstream can be closed.
+        ("grpc.keepalive_time_ms", every),
+        ("grpc.keepalive_timeout_ms", every),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", 5000),
+    )
+
+
+def _reflection(names: Sequence[str]) -> Iterator[grpc.GenericRpcHandler]:
+    servicer = reflection.ReflectionServicer(names)
+    methods: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
+        "ServerReflectionInfo": grpc.stream_stream_rpc_method_handler(
+            servicer.ServerReflectionInfo,
+            ServerReflectionRequest.FromString,
+            ServerReflectionResponse.SerializeToString,
+        )
+    }
+    for name in (REFLECTION, _REFLECTION_V1):
+        yield grpc.method_handlers_generic_handler(name, methods)

@@ -1,0 +1,214 @@
+"""Reading what is asked: a chat request in OpenAI's dialect, its unknown fields left as the bytes they are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+import msgspec
+
+from gateway.domain.errors import InvalidJson, InvalidRequest
+from gateway.domain.inference import Durability, Kind
+from gateway.providers.ports import Body
+
+_LONGEST = 256  # characters of a model name, a tag, a client's own request id
+_MOST_TAGS = 32
+_LONGEST_DEADLINE = 7 * 86_400.0
+_PATH = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
+
+
+class _StreamOptions(msgspec.Struct):
+    include_usage: bool | None = None
+
+
+class _Own(msgspec.Struct, forbid_unknown_fields=True):
+    """Our field `gateway` in the body; it never reaches a provider."""
+
+    deadline_s: float | None = None
+    durability: str | None = None
+    tags: dict[str, str] = {}
+    metadata: dict[str, str] = {}
+
+
+class _Message(msgspec.Struct):
+    role: str
+
+
+class _Chat(msgspec.Struct):
+    """The fields of a chat request that the gateway itself reads."""
+
+    model: str
+    messages: list[_Message]
+    stream: bool | None = None
+    stream_options: _StreamOptions | None = None
+    metadata: dict[str, str] | None = None
+    gateway: _Own | None = None
+
+
+_chat = msgspec.json.Decoder(_Chat)
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What a caller says beside the body: in headers or gRPC metadata."""
+
+    request_id: str | None = None
+    deadline: timedelta | None = None
+    durability: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    idempotency_key: str | None = None
+    client_request_id: str | None = None
+    traceparent: str = ""
+    trace_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One inference request as its caller put it. `body` has our own field taken out."""
+
+    kind: Kind
+    endpoint: str
+    door: str
+    model: str
+    body: Body
+    text: str
+    stream: bool
+    wants_usage: bool
+    deadline: timedelta | None
+    durability: Durability | None
+    tags: Mapping[str, str]
+    metadata: Mapping[str, str]
+    hints: Hints
+
+
+def read_chat(raw: bytes, hints: Hints, *, door: str) -> Ask:
+    """Read a chat request. Raises InvalidJson, or InvalidRequest naming the field and what it should be."""
+    try:
+        chat = _chat.decode(raw)
+        body = _object.decode(raw)
+    except msgspec.ValidationError as e:
+        raise wrong_field(e) from e
+    except msgspec.DecodeError as e:
+        raise InvalidJson(f"The request body is not valid JSON: {_reason(e)}") from e
+    except RecursionError as e:
+        raise InvalidRequest("The request body is nested too deeply.") from e
+    if not chat.model or len(chat.model) > _LONGEST:
+        raise InvalidRequest(f"`model` must be a name of 1 to {_LONGEST} characters.", param="model")
+    if not chat.messages:
+        raise InvalidRequest("`messages` must have at least one message.", param="messages")
+    own = chat.gateway or _Own()
+    if "gateway" in body:
+        del body["gateway"]
+        raw = msgspec.json.encode(body)
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as e:
+        raise InvalidJson(f"The request body is not valid UTF-8 at byte {e.start}.") from e
+    return Ask(
+        kind=Kind.CHAT,
+        endpoint="/v1/chat/completions",
+        door=door,
+        model=chat.model,
+        body=body,
+        text=text,
+        stream=bool(chat.stream),
+        wants_usage=bool(chat.stream_options and chat.stream_options.include_usage),
+        deadline=_deadline(own.deadline_s) or hints.deadline,
+        durability=_durability(own.durability or hints.durability),
+        tags=_checked({**hints.tags, **own.tags}, "gateway.tags"),
+        metadata=_checked({**(chat.metadata or {}), **own.metadata}, "metadata"),
+        hints=hints,
+    )
+
+
+class _Job(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of a new job; what is to be done stays raw."""
+
+    endpoint: str
+    body: msgspec.Raw
+    deadline_s: float | None = None
+    metadata: dict[str, str] = {}
+    deliver: dict[str, msgspec.Raw] = {}
+
+
+_job = msgspec.json.Decoder(_Job)
+
+
+def job_ask(raw: bytes, hints: Hints, *, door: str, channels: frozenset[str] = frozenset()) -> Ask:
+    """Read the body of a new job: `{endpoint, body, deadline_s?, metadata?, deliver?}`. Raises as `read_chat`."""
+    try:
+        job = _job.decode(raw)
+    except msgspec.ValidationError as e:
+        raise wrong_field(e) from e
+    except msgspec.DecodeError as e:
+        raise InvalidJson(f"The request body is not valid JSON: {_reason(e)}") from e
+    if job.endpoint != "/v1/chat/completions":
+        raise InvalidRequest("`endpoint` must be `/v1/chat/completions`.", param="endpoint")
+    for channel in job.deliver:
+        if channel not in channels:
+            raise InvalidRequest(
+                f"This gateway has no delivery channel `{channel}`: leave it out and ask for the job by its id.",
+                param=f"deliver.{channel}",
+            )
+    ask = read_chat(bytes(job.body), hints, door=door)
+    deadline = _deadline(job.deadline_s, "deadline_s") or ask.deadline
+    metadata = _checked({**ask.metadata, **job.metadata}, "metadata")
+    return replace(ask, deadline=deadline, metadata=metadata)
+
+
+def wrong_field(error: msgspec.ValidationError) -> InvalidRequest:
+    """Our error for a field of a wrong type: msgspec's own words, with the path as the parameter."""
+    words = str(error)
+    found = _PATH.search(words)
+    path = found["path"].removeprefix("[...].") if found else ""
+    said = _PATH.sub("", words)
+    missing = re.search(r"required field `(?P<name>[^`]+)`", words)
+    if missing:
+        path = f"{path}.{missing['name']}" if path else missing["name"]
+        return InvalidRequest(f"`{path}` is required.", param=path)
+    unknown = re.search(r"unknown field `(?P<name>[^`]+)`", words)
+    if unknown:
+        path = f"{path}.{unknown['name']}" if path else unknown["name"]
+        return InvalidRequest(f"`{path}` is not a field here.", param=path)
+    return InvalidRequest(f"{said} at `{path}`." if path else f"{said}.", param=path or None)
+
+
+def _reason(error: msgspec.DecodeError) -> str:
+    return str(error).removeprefix("JSON is malformed: ")
+
+
+def _deadline(seconds: float | None, where: str = "gateway.deadline_s") -> timedelta | None:
+    if seconds is None:
+        return None
+    if not 0 < seconds <= _LONGEST_DEADLINE:
+        raise InvalidRequest(f"`{where}` must be more than 0 seconds and at most a week.", param=where)
+    return timedelta(seconds=seconds)
+
+
+def _durability(word: str | None) -> Durability | None:
+    if word is None:
+        return None
+    if word not in (Durability.OVERLAPPED, Durability.START_FIRST):
+        raise InvalidRequest("The durability must be `overlapped` or `start-first`.", param="durability")
+    return Durability(word)
+
+
+def _checked(pairs: Mapping[str, str], where: str) -> Mapping[str, str]:
+    if len(pairs) > _MOST_TAGS:
+        raise InvalidRequest(f"`{where}` has more than {_MOST_TAGS} entries.", param=where)
+    for name, value in pairs.items():
+        if not name or len(name) > _LONGEST or len(value) > 2 * _LONGEST:
+            raise InvalidRequest(f"`{where}` has a name or value that is empty or too long.", param=where)
+    return pairs
+
+
+def tags_of(header: str) -> Mapping[str, str]:
+    """The tags of a header such as `team=search,env=prod`. Raises InvalidRequest."""
+    pairs: dict[str, str] = {}
+    for part in filter(None, (p.strip() for p in header.split(","))):
+        name, _, value = part.partition("=")
+        pairs[name.strip()] = value.strip()
+    return _checked(pairs, "x-gateway-tags")

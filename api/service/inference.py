@@ -1,0 +1,385 @@
+"""Answering callers who wait: the model call starts at once, its workflow beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Protocol
+
+from api.service.ask import Ask
+from gateway import telemetry
+from gateway.attempt import Attempts, Stream
+from gateway.domain.errors import (
+    DeadlineExceeded,
+    EngineUnavailable,
+    GatewayError,
+    InvalidRequest,
+    ModelNotFound,
+    Overloaded,
+    ShuttingDown,
+    StorageUnavailable,
+)
+from gateway.domain.identity import Caller, Right
+from gateway.domain.inference import Durability, Failure, InferenceRequest, Limits, Mode
+from gateway.domain.registry import Registry
+from gateway.domain.rules import Decision, Facts, decide, next_choice
+from gateway.drive import drive
+from gateway.exchange import Exchange, Exchanges
+from gateway.ids import moment_of, new_id
+from gateway.providers.ports import Event, Reply
+from gateway.recorder import Recorder
+from gateway.settings import Fallback, Inference
+
+_RETRY_SOON = timedelta(seconds=1)
+
+
+class StartsWorkflows(Protocol):
+    """The engine, as far as requests need it."""
+
+    @property
+    def up(self) -> bool:
+        """Whether it answered last time."""
+        ...
+
+    async def start(self, request: InferenceRequest) -> bool:
+        """Commit the start of a request's workflow. Raises EngineUnavailable."""
+        ...
+
+
+@dataclass(slots=True)
+class Served:
+    """What the response's headers tell, as far as it is known yet."""
+
+    request_id: str
+    trace_id: str = ""
+    durability: str = ""
+    model: str = ""
+    provider: str = ""
+    attempts: int = 0
+    rule: str = ""
+    rules_version: str = ""
+    cost_usd: Decimal | None = None
+    overhead_ms: float | None = None
+    workflow_id: str = ""
+
+
+class RequestFailed(Exception):
+    """A request that was accepted and could not be answered: the error, and what is known of the request."""
+
+    def __init__(self, error: GatewayError, served: Served) -> None:
+        """`error` carries the code; `served` the headers."""
+        super().__init__(error.code)
+        self.error = error
+        self.served = served
+
+
+class OpenStream:
+    """A stream whose first event has come. `served` is complete when the events have ended."""
+
+    def __init__(self, exchange: Exchange, stream: Stream, served: Served, *, usage: bool) -> None:
+        """`usage` says whether the caller asked for the closing usage chunk."""
+        self.served = served
+        self.deadline = exchange.request.deadline
+        self._exchange = exchange
+        self._stream = stream
+        self._usage = usage
+
+    async def events(self) -> AsyncGenerator[Event, None]:
+        """Yield the events that the caller is to see. Raises RequestFailed when the stream breaks.
+
+        Closing the iterator early cancels the request.
+        """
+        events = self._stream.events()
+        try:
+            async for event in events:
+                if not event.usage_only or self._usage:
+                    yield event
+        except GatewayError as e:
+            raise RequestFailed(e, self.served) from e
+        finally:
+            await events.aclose()
+            _note(self.served, self._exchange)
+
+
+class InferenceService:
+    """Takes requests, picks a model, has it called, and sees to it that each is settled."""
+
+    def __init__(
+        self,
+        *,
+        registry: Callable[[], Registry],
+        attempts: Attempts,
+        exchanges: Exchanges,
+        recorder: Recorder,
+        engine: StartsWorkflows,
+        storage_up: Callable[[], bool],
+        settings: Inference,
+        max_in_flight: int,
+    ) -> None:
+        """`storage_up` tells whether the database answered last time."""
+        self._registry = registry
+        self._attempts = attempts
+        self._exchanges = exchanges
+        self._recorder = recorder
+        self._engine = engine
+        self._storage_up = storage_up
+        self._settings = settings
+        self._max_in_flight = max_in_flight
+        self._waiting = 0
+        self._closing = False
+        self._beside: set[asyncio.Task[None]] = set()
+
+    @property
+    def finishes(self) -> bool:
+        """Whether an answer is read to its end when its caller has left."""
+        return self._settings.on_disconnect == "finish"
+
+    async def answer(self, caller: Caller, ask: Ask) -> tuple[Reply, Served]:
+        """The whole answer. Raises GatewayError before anything was called, RequestFailed after."""
+        exchange, served = await self._begin(caller, ask, Mode.SYNC)
+        opened = await self._opened(exchange, served)
+        if not isinstance(opened, Reply):
+            raise TypeError("a stream came for a request that asked for none")
+        _note(served, exchange)
+        return opened, served
+
+    async def stream(self, caller: Caller, ask: Ask) -> OpenStream:
+        """The answer as it comes, once its first event is there. Raises as `answer` does."""
+        exchange, served = await self._begin(caller, ask, Mode.STREAM)
+        opened = await self._opened(exchange, served)
+        if not isinstance(opened, Stream):
+            raise TypeError("a whole answer came for a request that asked for a stream")
+        _note(served, exchange)
+        return OpenStream(exchange, opened, served, usage=ask.wants_usage)
+
+    async def close(self, grace: timedelta) -> int:
+        """Take no more requests and wait until all are settled; returns how many could not be."""
+        self._closing = True
+        try:
+            async with asyncio.timeout(grace.total_seconds()):
+                await self._exchanges.idle()
+        except TimeoutError:
+            for exchange in self._exchanges:
+                await exchange.leave()
+            drives = [asyncio.create_task(drive(e, self._recorder)) for e in self._exchanges]
+            if drives:
+                _, late = await asyncio.wait(drives, timeout=5)
+                for task in late:
+                    task.cancel()
+        for exchange in self._exchanges:
+            telemetry.log.error("unsettled", request_id=exchange.request.id)
+        return len(self._exchanges)
+
+    async def sweep(self) -> None:
+        """Settle requests here whose workflow does not come back: the engine went away after their start."""
+        for exchange in self._exchanges:
+            if exchange.stale(timedelta(seconds=30)):
+                telemetry.log.warning("settled_without_engine", request_id=exchange.request.id)
+                self._run_beside(self._drive(exchange))
+
+    # ---- how a request begins ------------------------------------------------------------------------------------
+    async def _begin(self, caller: Caller, ask: Ask, mode: Mode) -> tuple[Exchange, Served]:
+        caller.require(Right.INFER)
+        self._admit()
+        request, decision = accept(
+            caller,
+            ask,
+            mode,
+            registry=self._registry(),
+            durability=ask.durability or Durability(self._settings.durability),
+            deadline=self._settings.deadline,
+            max_deadline=self._settings.max_deadline,
+            limits=limits_of(self._settings.fallback),
+            origin=self._exchanges.origin,
+        )
+        served = Served(
+            request_id=request.id,
+            trace_id=request.trace_id,
+            durability=request.durability.value,
+            rule=decision.rule,
+            rules_version=decision.rules_version,
+            workflow_id=request.id,
+        )
+        exchange = Exchange(request, ask.body, self._attempts)
+        if request.durability is Durability.START_FIRST:
+            await self._start_first(exchange, served)
+        else:
+            self._call_first(exchange)
+            self._run_beside(self._start_beside(exchange, served))
+        return exchange, served
+
+    def _admit(self) -> None:
+        if self._closing:
+            raise ShuttingDown(retry_after=_RETRY_SOON)
+        if len(self._exchanges) >= self._max_in_flight:
+            raise Overloaded(retry_after=_RETRY_SOON)
+        if self._settings.storage_down == "refuse" and not self._storage_up():
+            raise StorageUnavailable(retry_after=_RETRY_SOON)
+        if self._settings.engine_down == "refuse" and not self._engine.up:
+            raise EngineUnavailable(retry_after=_RETRY_SOON)
+
+    def _call_first(self, exchange: Exchange) -> None:
+        self._exchanges.open(exchange)
+        request = exchange.request
+        facts = Facts(request.model, request.candidates, request.accepted_at, rules_version=request.rules_version)
+        choice = next_choice(facts, (), request.limits, request.deadline)
+        if not isinstance(choice, str):
+            exchange.begin(1, choice)
+
+    async def _start_beside(self, exchange: Exchange, served: Served) -> None:
+        try:
+            await self._engine.start(exchange.request)
+        except EngineUnavailable as e:
+            if self._settings.engine_down == "refuse" and not exchange.opened.done():
+                exchange.give_up(Failure.of(e))
+                await exchange.leave()
+            self._degrade(exchange, served)
+            await self._drive(exchange)
+
+    async def _start_first(self, exchange: Exchange, served: Served) -> None:
+        # The workflow may begin to run before this returns: it must find the exchange.
+        self._exchanges.open(exchange)
+        try:
+            await self._engine.start(exchange.request)
+        except EngineUnavailable as e:
+            if self._settings.engine_down == "refuse":
+                await exchange.leave()
+                self._run_beside(self._drive(exchange))
+                raise RequestFailed(e, served) from e
+            self._degrade(exchange, served)
+            self._call_first(exchange)
+            self._run_beside(self._drive(exchange))
+            return
+        except BaseException:
+            self._exchanges.close(exchange.request.id)
+            raise
+        self._call_first(exchange)
+
+    def _degrade(self, exchange: Exchange, served: Served) -> None:
+        telemetry.DEGRADED.labels(exchange.request.kind.value).inc()
+        exchange.request = replace(exchange.request, durability=Durability.DEGRADED)
+        served.durability = Durability.DEGRADED.value
+        served.workflow_id = ""
+
+    async def _drive(self, exchange: Exchange) -> None:
+        await drive(exchange, self._recorder)
+
+    def _run_beside(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(_logged(work))
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
+
+    # ---- how it is waited for ------------------------------------------------------------------------------------
+    async def _opened(self, exchange: Exchange, served: Served) -> Reply | Stream:
+        left = (exchange.request.deadline - datetime.now(UTC)).total_seconds()
+        try:
+            # A little more than the deadline: the attempt ends itself then, and says better why.
+            async with asyncio.timeout(max(left, 0) + 0.5):
+                return await asyncio.shield(exchange.opened)
+        except TimeoutError as e:
+            await exchange.leave()
+            _note(served, exchange)
+            raise RequestFailed(DeadlineExceeded(), served) from e
+        except asyncio.CancelledError:
+            if self.finishes:
+                self._run_beside(exchange.finish_unread())
+            else:
+                await exchange.leave()
+            raise
+        except GatewayError as e:
+            _note(served, exchange)
+            raise RequestFailed(e, served) from e
+
+
+def accept(
+    caller: Caller,
+    ask: Ask,
+    mode: Mode,
+    *,
+    registry: Registry,
+    durability: Durability,
+    deadline: timedelta,
+    max_deadline: timedelta,
+    limits: Limits,
+    origin: str = "",
+    request_id: str | None = None,
+    fingerprint: str = "",
+) -> tuple[InferenceRequest, Decision]:
+    """Make the request that the gateway commits itself to, and the first decision about it.
+
+    Raises ModelNotFound, alike for what is unknown and what the caller may not use, and InvalidRequest.
+    """
+    models = registry.candidates(ask.model, ask.kind, caller)
+    if not models:
+        raise ModelNotFound(
+            f"The model `{ask.model}` does not exist or you do not have access to it.", param="model"
+        )
+    if ask.deadline is not None and ask.deadline > max_deadline:
+        raise InvalidRequest(
+            f"The deadline must not be longer than {max_deadline.total_seconds():.0f} seconds.", param="deadline"
+        )
+    # An id that was derived from an Idempotency-Key does not say when it was made.
+    derived = request_id is not None
+    request_id = request_id or ask.hints.request_id or new_id()
+    at = datetime.now(UTC) if derived else moment_of(request_id)
+    candidates = tuple(model.name for model in models)
+    decision = decide(Facts(ask.model, candidates, at, rules_version=registry.version, roll=random.random()))  # noqa: S311
+    request = InferenceRequest(
+        id=request_id,
+        kind=ask.kind,
+        mode=mode,
+        endpoint=ask.endpoint,
+        door=ask.door,
+        caller=caller.id,
+        model=ask.model,
+        body=ask.text,
+        accepted_at=at,
+        deadline=at + (ask.deadline or deadline),
+        durability=durability,
+        origin=origin,
+        candidates=decision.ranked,
+        rules_version=decision.rules_version,
+        limits=limits,
+        tags=ask.tags,
+        metadata=ask.metadata,
+        trace_id=ask.hints.trace_id,
+        traceparent=ask.hints.traceparent,
+        client_request_id=ask.hints.client_request_id,
+        fingerprint=fingerprint,
+    )
+    return request, decision
+
+
+def limits_of(fallback: Fallback) -> Limits:
+    """The bounds of a request's attempts, from the settings."""
+    return Limits(
+        attempts=fallback.attempts,
+        backoff_initial=fallback.backoff_initial,
+        backoff_factor=fallback.backoff_factor,
+        backoff_max=fallback.backoff_max,
+    )
+
+
+def _note(served: Served, exchange: Exchange) -> None:
+    """Tell in the headers what has become of the attempts so far."""
+    models = exchange.models
+    served.attempts = len(models)
+    served.model = models[-1] if models else ""
+    served.provider = exchange.provider
+    done = exchange.finished
+    if done and len(done) == len(models):
+        costs = [a.cost_usd for a in done]
+        known = [c for c in costs if c is not None]
+        served.cost_usd = sum(known, Decimal(0)) if len(known) == len(costs) else None
+    served.overhead_ms = exchange.overhead_ms if served.overhead_ms is None else served.overhead_ms
+
+
+async def _logged(work: Coroutine[object, object, None]) -> None:
+    try:
+        await work
+    except Exception:
+        telemetry.log.exception("background_work_failed")

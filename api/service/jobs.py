@@ -1,0 +1,153 @@
+"""Jobs: accepted once their workflow's start is committed, then on their own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from datetime import timedelta
+from hashlib import sha256
+from typing import Protocol
+
+from api.service.ask import Ask
+from api.service.inference import accept, limits_of
+from gateway.domain.errors import (
+    IdempotencyMismatch,
+    InvalidRequest,
+    JobFinished,
+    JobNotFinished,
+    JobNotFound,
+)
+from gateway.domain.identity import Caller, Right
+from gateway.domain.inference import Durability, InferenceRequest, Mode, Status
+from gateway.domain.jobs import Job, job_of
+from gateway.domain.registry import Registry
+from gateway.ids import derive_id, parse_id
+from gateway.settings import Settings
+from gateway.storage.ports import Claims, Jobs, Page
+
+_LOOK_EVERY = 0.25
+
+
+class RunsJobs(Protocol):
+    """The engine, as far as jobs need it."""
+
+    async def start(self, request: InferenceRequest) -> bool:
+        """Commit the start; False if the workflow had been started before. Raises EngineUnavailable."""
+        ...
+
+    async def cancel(self, workflow_id: str) -> bool:
+        """Ask it to cancel; False if it is not running."""
+        ...
+
+
+class JobsService:
+    """Takes jobs, tells of them, cancels them."""
+
+    def __init__(
+        self,
+        *,
+        registry: Callable[[], Registry],
+        engine: RunsJobs,
+        jobs: Jobs,
+        claims: Claims,
+        settings: Settings,
+        channels: frozenset[str] = frozenset(),
+    ) -> None:
+        """`channels` are the ways of delivery that this installation has."""
+        self._registry = registry
+        self._engine = engine
+        self._jobs = jobs
+        self._claims = claims
+        self._settings = settings
+        self.channels = channels
+
+    async def create(self, caller: Caller, ask: Ask) -> Job:
+        """Accept a job; the same Idempotency-Key gives the same job.
+
+        Raises ModelNotFound, InvalidRequest, IdempotencyMismatch, EngineUnavailable, StorageUnavailable.
+        """
+        caller.require(Right.INFER)
+        if ask.stream:
+            raise InvalidRequest("A job cannot stream: leave `stream` out, and watch the job.", param="stream")
+        jobs = self._settings.jobs
+        limits = replace(
+            limits_of(self._settings.inference.fallback),
+            attempts=jobs.attempts,
+            backoff_max=jobs.backoff_max,
+            retry_interrupted=jobs.interrupted == "retry",
+            heartbeat=jobs.heartbeat_timeout,
+        )
+        key = ask.hints.idempotency_key
+        fingerprint = sha256(f"{ask.endpoint}\n{ask.text}".encode()).hexdigest()
+        request, _ = accept(
+            caller,
+            ask,
+            Mode.JOB,
+            registry=self._registry(),
+            durability=Durability.START_FIRST,
+            deadline=jobs.deadline,
+            max_deadline=jobs.max_deadline,
+            limits=limits,
+            request_id=None if key is None else derive_id(caller.id, key),
+            fingerprint=fingerprint,
+        )
+        await self._engine.start(request)
+        job = await self._jobs.accept(job_of(request))
+        if job.fingerprint != fingerprint:
+            raise IdempotencyMismatch
+        return job
+
+    async def get(self, caller: Caller, job_id: str) -> Job:
+        """One job of the caller's, or of anyone's with the right `jobs.all`. Raises JobNotFound."""
+        job = await self._jobs.get(job_id) if parse_id(job_id) else None
+        if job is None or (job.caller != caller.id and not caller.may(Right.JOBS_ALL)):
+            raise JobNotFound
+        return job
+
+    async def result(self, caller: Caller, job_id: str) -> bytes:
+        """The answer as the model gave it. Raises JobNotFound, JobNotFinished, or what the job failed with."""
+        job = await self.get(caller, job_id)
+        if not job.status.terminal:
+            raise JobNotFinished(retry_after=timedelta(seconds=1))
+        if job.failure is not None:
+            raise job.failure.error()
+        return await self._kept(job)
+
+    async def result_of(self, job: Job) -> bytes | None:
+        """The answer of a job that was got before, None unless it is completed."""
+        return await self._kept(job) if job.status is Status.COMPLETED else None
+
+    async def cancel(self, caller: Caller, job_id: str) -> Job:
+        """Ask for a job's end. Raises JobNotFound, JobFinished, EngineUnavailable."""
+        job = await self.get(caller, job_id)
+        if job.status.terminal or not await self._engine.cancel(job.id):
+            raise JobFinished
+        return await self.get(caller, job_id)
+
+    async def find(
+        self, caller: Caller, *, status: Status | None, limit: int, after: str | None
+    ) -> Page[Job]:
+        """The caller's jobs, newest first; everyone's with the right `jobs.all`."""
+        if after is not None and parse_id(after) is None:
+            raise InvalidRequest("`after` must be the id of a job.", param="after")
+        owner = None if caller.may(Right.JOBS_ALL) else caller.id
+        return await self._jobs.find(caller=owner, status=status, limit=limit, after=after)
+
+    async def watch(self, caller: Caller, job_id: str) -> AsyncIterator[Job]:
+        """The job at once and again with every change, until it has ended."""
+        seen: Job | None = None
+        while True:
+            job = await self.get(caller, job_id)
+            if job != seen:
+                yield job
+                seen = job
+            if job.status.terminal:
+                return
+            await asyncio.sleep(_LOOK_EVERY)
+
+    async def _kept(self, job: Job) -> bytes:
+        body = await self._claims.result(job.id)
+        if body is None:
+            raise JobNotFound("The job's result is no longer kept.")
+        return body

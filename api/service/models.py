@@ -1,0 +1,47 @@
+"""The models as callers see them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from gateway.domain.errors import ModelNotFound
+from gateway.domain.identity import Caller
+from gateway.domain.registry import Registry
+
+_SINCE = datetime(2026, 1, 1, tzinfo=UTC)  # the dialect wants a date for each model; a seed file tells none
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A name that a caller may ask for: a model's own, or an alias."""
+
+    id: str
+    owned_by: str
+    created: datetime = _SINCE
+
+
+class ModelsService:
+    """Tells a caller what it may use, and nothing of anything else."""
+
+    def __init__(self, registry: Callable[[], Registry]) -> None:
+        """`registry` gives the state in force."""
+        self._registry = registry
+
+    def find(self, caller: Caller) -> tuple[Offer, ...]:
+        """All names and aliases that this caller may use."""
+        registry = self._registry()
+        return tuple(_offer(registry, name) for name in registry.names_for(caller))
+
+    def get(self, caller: Caller, name: str) -> Offer:
+        """One of them. Raises ModelNotFound, alike for what is unknown and what is not allowed."""
+        registry = self._registry()
+        if name not in registry.names_for(caller):
+            raise ModelNotFound(f"The model `{name}` does not exist or you do not have access to it.", param="model")
+        return _offer(registry, name)
+
+
+def _offer(registry: Registry, name: str) -> Offer:
+    model = registry.models.get(name)
+    return Offer(name, model.provider if model is not None else "llm-gateway")

@@ -1,0 +1,23 @@
+"""Which REST operation each rpc is the twin of: the same question, the same answer, the same error at both doors."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+TWINS = MappingProxyType(
+    {
+        "gateway.v1.InferenceService.Chat": ("POST", "/v1/chat/completions"),
+        "gateway.v1.InferenceService.ChatStream": ("POST", "/v1/chat/completions"),
+        "gateway.v1.JobsService.Create": ("POST", "/api/v1/jobs"),
+        "gateway.v1.JobsService.Get": ("GET", "/api/v1/jobs/{job_id}"),
+        "gateway.v1.JobsService.GetResult": ("GET", "/api/v1/jobs/{job_id}/result"),
+        "gateway.v1.JobsService.Cancel": ("POST", "/api/v1/jobs/{job_id}/cancel"),
+        "gateway.v1.JobsService.List": ("GET", "/api/v1/jobs"),
+        "gateway.v1.JobsService.Watch": ("GET", "/api/v1/jobs/{job_id}/events"),
+        "gateway.v1.ModelsService.Get": ("GET", "/v1/models/{name}"),
+        "gateway.v1.ModelsService.List": ("GET", "/v1/models"),
+        "gateway.v1.RequestsService.Get": ("GET", "/api/v1/requests/{request_id}"),
+        "gateway.v1.RequestsService.List": ("GET", "/api/v1/requests"),
+    }
+)
+"""By the rpc's full name: method and path, as the route says it (`{name}` for the route's `{name:path}`)."""

@@ -1,0 +1,318 @@
+"""One attempt: one call of one model, bounded in time, measured, priced, and told as a row of the ledger.
+
+Nothing here retries or chooses: that is the workflow's. A failure is a value in the attempt, not an exception.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from time import perf_counter
+
+from gateway import telemetry, tokens
+from gateway.domain import errors
+from gateway.domain.inference import Attempt, Choice, Failure, InferenceRequest, Outcome, Usage
+from gateway.domain.prices import cost_of
+from gateway.domain.registry import Model, Registry
+from gateway.providers.ports import Body, Call, CallTimeouts, Event, Provider, Reply
+
+# A provider answers these before it has done any work: they cost nothing.
+_FREE = frozenset(
+    kind.code
+    for kind in (
+        errors.UpstreamUnavailable,
+        errors.UpstreamRateLimited,
+        errors.UpstreamAuth,
+        errors.UpstreamNotFound,
+        errors.UpstreamRejected,
+        errors.ContextTooLong,
+        errors.ContentFiltered,
+        errors.ModelNotFound,
+        errors.DeadlineExceeded,  # raised before the call
+    )
+)
+_NOTHING = Decimal(0)
+_LOGGED_TEXT = 4 * 1024 * 1024  # bytes of one stream that are kept for the log and for estimates
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """What is to be attempted: the request, its body as JSON values, which model, and as which attempt."""
+
+    request: InferenceRequest
+    body: Body
+    number: int
+    choice: Choice
+
+
+class Attempts:
+    """Makes attempts against the models of the registry."""
+
+    def __init__(
+        self,
+        registry: Callable[[], Registry],
+        providers: Mapping[str, Provider],
+        defaults: CallTimeouts,
+    ) -> None:
+        """`providers` by the name that models carry, `defaults` for models that say no time-outs of their own."""
+        self._registry = registry
+        self._providers = providers
+        self._defaults = defaults
+
+    async def complete(self, wanted: Try) -> tuple[Attempt, Reply | None]:
+        """Call the model and wait for the whole answer; the reply is None when the attempt did not succeed.
+
+        Cancelling the task closes the call and returns the attempt as cancelled.
+        """
+        running = _Running(wanted)
+        try:
+            provider, call = self._prepare(wanted, running)
+            try:
+                async with asyncio.timeout(call.timeouts.total.total_seconds()):
+                    reply = await provider.complete(call)
+            except TimeoutError as e:
+                raise errors.UpstreamTimeout(detail="the whole answer took too long") from e
+        except asyncio.CancelledError:
+            # Whoever cancels this call wants it settled, so the cancellation ends here, as a row of the ledger.
+            return running.cancelled(), None
+        except Exception as e:  # noqa: BLE001  a bug in a provider must not leave a request unsettled
+            return running.failed(_known(e, wanted), Outcome.FAILED), None
+        return running.succeeded(reply.usage, reply.finish_reason, reply.provider_request_id), reply
+
+    async def stream(self, wanted: Try) -> Attempt | Stream:
+        """Call the model and wait for its first event: a stream to read on, or the attempt that failed before it."""
+        running = _Running(wanted)
+        try:
+            provider, call = self._prepare(wanted, running)
+            stream = Stream(running, provider.stream(call), call.timeouts.total)
+            await stream.peek()
+        except asyncio.CancelledError:
+            return running.cancelled()
+        except Exception as e:  # noqa: BLE001  as above
+            return running.failed(_known(e, wanted), Outcome.FAILED)
+        return stream
+
+    def skip(self, wanted: Try) -> Attempt:
+        """An attempt that was not made, because the caller had left before it."""
+        return _Running(wanted).skipped()
+
+    def _prepare(self, wanted: Try, running: _Running) -> tuple[Provider, Call]:
+        model = self._registry().models.get(wanted.choice.model)
+        if model is None or not model.enabled:
+            raise errors.ModelNotFound(detail=f"{wanted.choice.model} has left the registry")
+        return self._providers[model.provider], self._call(wanted, model, running.begin(model))
+
+    def _call(self, wanted: Try, model: Model, headers: Mapping[str, str]) -> Call:
+        left = wanted.request.deadline - datetime.now(UTC)
+        if left <= timedelta(0):
+            raise errors.DeadlineExceeded
+        own, usual = model.timeouts, self._defaults
+        timeouts = CallTimeouts(
+            connect=min(left, own.connect or usual.connect),
+            first_byte=min(left, own.first_byte or usual.first_byte),
+            total=min(left, own.total or usual.total),
+        )
+        sent = {"x-request-id": wanted.request.id, **headers}
+        return Call(wanted.request.kind, model, wanted.body, timeouts, sent)
+
+
+class Stream:
+    """A streamed attempt that has begun: read `events` to the end, or `close` it; then `attempt` is settled.
+
+    The upstream is read only as fast as the caller takes, so that a slow caller fills no queue of ours.
+    """
+
+    def __init__(
+        self, running: _Running, source: AsyncIterator[Event], total: timedelta
+    ) -> None:
+        """`total` bounds the whole stream from now on."""
+        self._running = running
+        self._source = source
+        self._ends = asyncio.get_running_loop().time() + total.total_seconds()
+        self._first: Event | None = None
+        self._kept: list[bytes] = []
+        self._kept_bytes = 0
+        self._texts: list[str] = []
+        self._usage: Usage | None = None
+        self._finish: str | None = None
+        self._upstream_id: str | None = None
+        self.attempt: asyncio.Future[Attempt] = asyncio.get_running_loop().create_future()
+
+    @property
+    def model(self) -> str:
+        """The name of the model that answers."""
+        return self._running.wanted.choice.model
+
+    @property
+    def provider(self) -> str:
+        """The name of its provider."""
+        return self._running.provider
+
+    @property
+    def chunks(self) -> list[bytes]:
+        """The events so far as they came, for the log; at most 4 MiB of them."""
+        return self._kept
+
+    async def peek(self) -> None:
+        """Wait for the first event, so that a failure before it can still go to another model."""
+        try:
+            self._first = await self._next()
+        except StopAsyncIteration:
+            await self._shut()
+            raise errors.UpstreamMalformed(detail="the stream ended without an event") from None
+        except BaseException:
+            await self._shut()
+            raise
+        self._running.first_token()
+
+    async def events(self) -> AsyncGenerator[Event, None]:
+        """Yield every event. Raises the error by which the stream broke; settles the attempt in every case."""
+        try:
+            event = self._first
+            while event is not None:
+                self._keep(event)
+                yield event
+                event = await self._next_or_none()
+            self._settle(self._running.succeeded(self._usage, self._finish, self._upstream_id, self._said()))
+        except errors.GatewayError as e:
+            self._settle(self._running.failed(e, Outcome.BROKEN, self._said(), self._usage))
+            raise
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        """Close the upstream connection; a stream that has not ended is settled as cancelled."""
+        if not self.attempt.done():
+            self._settle(self._running.cancelled(self._said(), self._usage))
+        await self._shut()
+
+    def _said(self) -> str:
+        return "".join(self._texts)
+
+    async def _next(self) -> Event:
+        try:
+            async with asyncio.timeout_at(self._ends):
+                return await anext(self._source)
+        except TimeoutError as e:
+            raise errors.UpstreamTimeout(detail="the whole stream took too long") from e
+
+    async def _next_or_none(self) -> Event | None:
+        try:
+            return await self._next()
+        except StopAsyncIteration:
+            return None
+
+    async def _shut(self) -> None:
+        aclose = getattr(self._source, "aclose", None)
+        if aclose is not None:
+            await aclose()
+
+    def _keep(self, event: Event) -> None:
+        if event.text:
+            self._texts.append(event.text)
+        self._usage = event.usage or self._usage
+        self._finish = event.finish_reason or self._finish
+        self._upstream_id = event.provider_request_id or self._upstream_id
+        self._kept_bytes += len(event.data)
+        if self._kept_bytes <= _LOGGED_TEXT:
+            self._kept.append(event.data)
+
+    def _settle(self, attempt: Attempt) -> None:
+        if not self.attempt.done():
+            self.attempt.set_result(attempt)
+
+
+class _Running:
+    """The measurements of an attempt under way."""
+
+    def __init__(self, wanted: Try) -> None:
+        self.wanted = wanted
+        self._model: Model | None = None
+        self._span: telemetry.CallSpan | None = None
+        self._at = datetime.now(UTC)
+        self._began = perf_counter()
+        self._first: float | None = None
+
+    def begin(self, model: Model) -> Mapping[str, str]:
+        """Note which model is called; returns the trace headers for its upstream."""
+        self._model = model
+        self._span = telemetry.CallSpan(self.wanted.request, model, self.wanted.number)
+        return self._span.start()
+
+    @property
+    def provider(self) -> str:
+        return self._model.provider if self._model is not None else ""
+
+    def first_token(self) -> None:
+        self._first = self._elapsed()
+
+    def succeeded(
+        self, usage: Usage | None, finish: str | None, upstream_id: str | None, said: str = ""
+    ) -> Attempt:
+        if usage is None:
+            usage = self._estimate(said)
+        return self._attempt(Outcome.SUCCEEDED, None, usage, finish, upstream_id)
+
+    def failed(
+        self, error: errors.GatewayError, outcome: Outcome, said: str = "", usage: Usage | None = None
+    ) -> Attempt:
+        if outcome is Outcome.FAILED and error.code in _FREE:
+            usage = Usage()
+        elif usage is None and self._model is not None:
+            usage = self._estimate(said)
+        return self._attempt(outcome, Failure.of(error), usage, None, None)
+
+    def cancelled(self, said: str = "", usage: Usage | None = None) -> Attempt:
+        failure = Failure.of(errors.Cancelled())
+        return self._attempt(Outcome.CANCELLED, failure, usage or self._estimate(said), None, None)
+
+    def skipped(self) -> Attempt:
+        return self._attempt(Outcome.CANCELLED, Failure.of(errors.Cancelled()), Usage(), None, None)
+
+    def _elapsed(self) -> float:
+        return (perf_counter() - self._began) * 1000
+
+    def _estimate(self, said: str) -> Usage:
+        return Usage(tokens.count_prompt(self.wanted.body), tokens.count(said), estimated=True)
+
+    def _attempt(
+        self,
+        outcome: Outcome,
+        failure: Failure | None,
+        usage: Usage | None,
+        finish: str | None,
+        upstream_id: str | None,
+    ) -> Attempt:
+        model = self._model
+        price = model.price if model is not None else None
+        free = usage is not None and usage == Usage()
+        attempt = Attempt(
+            number=self.wanted.number,
+            model=self.wanted.choice.model,
+            provider=model.provider if model is not None else "",
+            upstream_model=model.upstream_model if model is not None else "",
+            reason=self.wanted.choice.reason,
+            outcome=outcome,
+            started_at=self._at,
+            total_ms=round(self._elapsed(), 3),
+            first_token_ms=None if self._first is None else round(self._first, 3),
+            failure=failure,
+            usage=usage,
+            cost_usd=cost_of(price, usage) if not free else _NOTHING,
+            finish_reason=finish,
+            provider_request_id=upstream_id,
+        )
+        if self._span is not None:
+            self._span.settle(attempt)
+        telemetry.count_attempt(attempt, self.wanted.request.kind)
+        return attempt
+
+
+def _known(error: Exception, wanted: Try) -> errors.GatewayError:
+    if isinstance(error, errors.GatewayError):
+        return error
+    telemetry.log.error("provider_bug", request_id=wanted.request.id, model=wanted.choice.model, exc_info=error)
+    return errors.GatewayError(detail=type(error).__name__)

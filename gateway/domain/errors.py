@@ -1,0 +1,260 @@
+"""Every way a request can end badly, told apart by its code.
+
+A class's docstring is the message a caller may read; `detail` is for operators and never leaves the gateway's own
+records. `api/errors.py` holds the one table from code to HTTP, gRPC and dialect shapes.
+"""
+
+from __future__ import annotations
+
+import inspect
+from datetime import timedelta
+from typing import Any, ClassVar
+
+
+class GatewayError(Exception):
+    """Something in the gateway went wrong."""
+
+    code: ClassVar[str] = "internal_error"
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        param: str | None = None,
+        detail: str | None = None,
+        retry_after: timedelta | None = None,
+        status: int | None = None,
+    ) -> None:
+        """`message` is safe for callers, `detail` for operators only, `status` the upstream's HTTP status."""
+        self.message = message or inspect.cleandoc(type(self).__doc__ or GatewayError.__doc__ or "")
+        self.param = param
+        self.detail = detail
+        self.retry_after = retry_after
+        self.status = status
+        super().__init__(self.message)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Keep the register of codes, so that an error can be rebuilt from what a history or a row says."""
+        super().__init_subclass__(**kwargs)
+        if "code" in cls.__dict__:
+            if cls.code in BY_CODE:
+                raise TypeError(f"error code {cls.code} stands twice")
+            BY_CODE[cls.code] = cls
+
+
+BY_CODE: dict[str, type[GatewayError]] = {GatewayError.code: GatewayError}
+
+
+# ---- what the caller sent ----------------------------------------------------------------------------------------
+class InvalidJson(GatewayError):
+    """The request body is not valid JSON."""
+
+    code = "invalid_json"
+
+
+class InvalidRequest(GatewayError):
+    """The request is not valid."""
+
+    code = "invalid_request"
+
+
+class InvalidHost(GatewayError):
+    """The Host header names no host that this gateway serves."""
+
+    code = "invalid_host"
+
+
+class BodyTooLarge(GatewayError):
+    """The request body is larger than this gateway takes."""
+
+    code = "body_too_large"
+
+
+class BodyTimeout(GatewayError):
+    """The request body did not arrive in time."""
+
+    code = "body_timeout"
+    retryable = True
+
+
+class NotFound(GatewayError):
+    """There is nothing at this address."""
+
+    code = "not_found"
+
+
+class MethodNotAllowed(GatewayError):
+    """This address does not take that method."""
+
+    code = "method_not_allowed"
+
+
+class Unauthenticated(GatewayError):
+    """No valid key was given. Send it as `Authorization: Bearer KEY` or as `x-api-key: KEY`."""
+
+    code = "invalid_api_key"
+
+
+class Forbidden(GatewayError):
+    """Your key does not carry the right to do this."""
+
+    code = "permission_denied"
+
+
+class ModelNotFound(GatewayError):
+    """The model does not exist or you do not have access to it."""
+
+    code = "model_not_found"
+
+
+class JobNotFound(GatewayError):
+    """There is no such job."""
+
+    code = "job_not_found"
+
+
+class RequestNotFound(GatewayError):
+    """There is no such request."""
+
+    code = "request_not_found"
+
+
+class JobNotFinished(GatewayError):
+    """The job has no result yet. Ask again later, or watch the job."""
+
+    code = "job_not_finished"
+    retryable = True
+
+
+class JobFinished(GatewayError):
+    """The job has ended already and can no longer be cancelled."""
+
+    code = "job_finished"
+
+
+class IdempotencyMismatch(GatewayError):
+    """This Idempotency-Key was used before with another request."""
+
+    code = "idempotency_key_reused"
+
+
+# ---- time and the caller -----------------------------------------------------------------------------------------
+class DeadlineExceeded(GatewayError):
+    """The request's deadline passed before a model had answered."""
+
+    code = "deadline_exceeded"
+
+
+class Cancelled(GatewayError):
+    """The caller left or cancelled before the answer was complete."""
+
+    code = "cancelled"
+
+
+class Interrupted(GatewayError):
+    """The process that made this call died before it could keep the answer; whether the model was paid is not known."""
+
+    code = "interrupted"
+    retryable = True
+
+
+class Abandoned(GatewayError):
+    """The process that was answering the caller died; the connection broke with it and nothing was called again."""
+
+    code = "abandoned"
+
+
+# ---- the upstream ------------------------------------------------------------------------------------------------
+class UpstreamUnavailable(GatewayError):
+    """The model could not be reached or is failing."""
+
+    code = "upstream_unavailable"
+    retryable = True
+
+
+class UpstreamTimeout(GatewayError):
+    """The model did not answer in time."""
+
+    code = "upstream_timeout"
+    retryable = True
+
+
+class UpstreamRateLimited(GatewayError):
+    """The model's provider is limiting our rate."""
+
+    code = "upstream_rate_limited"
+    retryable = True
+
+
+class UpstreamMalformed(GatewayError):
+    """The model's answer could not be understood."""
+
+    code = "upstream_malformed"
+    retryable = True
+
+
+class UpstreamBroken(GatewayError):
+    """The model's answer broke off before its end."""
+
+    code = "upstream_broken"
+    retryable = True
+
+
+class UpstreamAuth(GatewayError):
+    """The gateway's own access to this model was refused by its provider. An administrator has to look at it."""
+
+    code = "upstream_auth"
+
+
+class UpstreamNotFound(GatewayError):
+    """The provider does not know this model. An administrator has to look at it."""
+
+    code = "upstream_not_found"
+
+
+class UpstreamRejected(GatewayError):
+    """The model's provider refused the request as invalid."""
+
+    code = "upstream_rejected"
+
+
+class ContextTooLong(GatewayError):
+    """The request is longer than the model's context window."""
+
+    code = "context_length_exceeded"
+
+
+class ContentFiltered(GatewayError):
+    """The model's provider refused the request by its content policy."""
+
+    code = "content_filter"
+
+
+# ---- ourselves ---------------------------------------------------------------------------------------------------
+class StorageUnavailable(GatewayError):
+    """The gateway's database cannot be reached for the moment. Try again soon."""
+
+    code = "storage_unavailable"
+    retryable = True
+
+
+class EngineUnavailable(GatewayError):
+    """The gateway's workflow engine cannot be reached for the moment. Try again soon."""
+
+    code = "engine_unavailable"
+    retryable = True
+
+
+class Overloaded(GatewayError):
+    """The gateway is answering as many requests as it can. Try again soon."""
+
+    code = "overloaded"
+    retryable = True
+
+
+class ShuttingDown(GatewayError):
+    """This replica of the gateway is shutting down. Try again: another one will answer."""
+
+    code = "shutting_down"
+    retryable = True

@@ -1,0 +1,72 @@
+"""Who asks, and what they may do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from gateway.domain.errors import Forbidden
+
+
+class CallerKind(StrEnum):
+    """What kind of party a caller is."""
+
+    AGENT = "agent"
+    PERSON = "person"
+    SERVICE = "service"
+
+
+class Right(StrEnum):
+    """One named permission. `prompts.read` stands apart from `requests.read`: text from metadata."""
+
+    INFER = "infer"
+    JOBS_ALL = "jobs.all"  # see and cancel other callers' jobs
+    MODELS_READ = "models.read"  # operational details of models
+    MODELS_WRITE = "models.write"
+    REQUESTS_READ = "requests.read"  # every caller's requests, without their text
+    PROMPTS_READ = "prompts.read"  # the text too
+    ACCESS_WRITE = "access.write"  # callers and keys
+
+
+ALL_RIGHTS = frozenset(Right)
+AGENT_RIGHTS = frozenset({Right.INFER})
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """An authenticated caller. `models` holds the names and aliases it may use; None means every one."""
+
+    id: str
+    name: str
+    kind: CallerKind
+    rights: frozenset[Right]
+    models: frozenset[str] | None = None
+    key_id: str = ""
+
+    def may(self, right: Right) -> bool:
+        """Whether the caller has the right."""
+        return right in self.rights
+
+    def require(self, right: Right) -> None:
+        """Raise Forbidden, naming the right, unless the caller has it."""
+        if right not in self.rights:
+            raise Forbidden(f"Your key does not carry the right `{right.value}`.")
+
+    def may_use(self, model: str) -> bool:
+        """Whether the caller may ask for this model name or alias."""
+        return self.models is None or model in self.models
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An API key as it is kept: the SHA-256 of the secret (32 bytes) and its last four characters, never the secret."""
+
+    id: str
+    caller_id: str
+    digest: bytes
+    last_four: str
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+    note: str = ""

@@ -1,0 +1,258 @@
+"""What an inference request is, what became of its attempts, and how it is settled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+
+from gateway.domain.errors import BY_CODE, Cancelled, DeadlineExceeded, GatewayError, ModelNotFound
+
+
+class Kind(StrEnum):
+    """What is asked of a model."""
+
+    CHAT = "chat"
+
+
+class Mode(StrEnum):
+    """How the caller takes the answer."""
+
+    SYNC = "sync"
+    STREAM = "stream"
+    JOB = "job"
+
+
+class Durability(StrEnum):
+    """When the workflow's start is committed: beside the model call, before it, or (engine down) never."""
+
+    OVERLAPPED = "overlapped"
+    START_FIRST = "start-first"
+    DEGRADED = "degraded"
+
+
+class Status(StrEnum):
+    """Where a request stands; a job's states are the same words."""
+
+    QUEUED = "queued"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+    @property
+    def terminal(self) -> bool:
+        """Whether nothing more will happen."""
+        return self not in (Status.QUEUED, Status.IN_PROGRESS)
+
+
+class Outcome(StrEnum):
+    """How one attempt ended."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    BROKEN = "broken"  # failed after the first byte had reached the caller
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"  # our process died in the middle; paid or not is unknown
+    ABANDONED = "abandoned"  # the same, of a caller's connection: nothing was called again
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one attempt. `input` includes `cached`, `output` includes `reasoning` (OpenAI's way of counting)."""
+
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+    reasoning: int = 0
+    estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an attempt or a request failed: a code of `domain.errors`, safe words, and what only operators see."""
+
+    code: str
+    message: str
+    retryable: bool = False
+    param: str | None = None
+    status: int | None = None
+    detail: str | None = None
+    retry_after: timedelta | None = None
+
+    @staticmethod
+    def of(error: GatewayError) -> Failure:
+        """The value of an error, to be kept or sent."""
+        return Failure(
+            code=error.code,
+            message=error.message,
+            retryable=error.retryable,
+            param=error.param,
+            status=error.status,
+            detail=error.detail,
+            retry_after=error.retry_after,
+        )
+
+    def error(self) -> GatewayError:
+        """The error this was, to be raised again."""
+        kind = BY_CODE.get(self.code, GatewayError)
+        return kind(
+            self.message, param=self.param, detail=self.detail, retry_after=self.retry_after, status=self.status
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at one model: its own row in the ledger, whatever became of it.
+
+    Times are milliseconds from `started_at`; `cost_usd` is None where the price or the usage is not known.
+    """
+
+    number: int
+    model: str
+    provider: str
+    upstream_model: str
+    reason: str
+    outcome: Outcome
+    started_at: datetime
+    total_ms: float
+    first_token_ms: float | None = None
+    failure: Failure | None = None
+    usage: Usage | None = None
+    cost_usd: Decimal | None = None
+    finish_reason: str | None = None
+    provider_request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which model is tried next, why, and after how long a wait."""
+
+    model: str
+    reason: str
+    wait: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The bounds of one request's attempts, fixed when it was accepted."""
+
+    attempts: int = 3
+    backoff_initial: timedelta = timedelta(milliseconds=200)
+    backoff_factor: float = 2.0
+    backoff_max: timedelta = timedelta(seconds=5)
+    retry_interrupted: bool = False
+    heartbeat: timedelta = timedelta(seconds=12)
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceRequest:
+    """An accepted request: the input of its workflow, and all that its ledger row says of the asking side.
+
+    `id` is a UUIDv7, the workflow's id too. `body` is the caller's JSON in OpenAI's dialect, less our own field.
+    `origin` names the process that holds the caller's connection (empty for a job).
+    """
+
+    id: str
+    kind: Kind
+    mode: Mode
+    endpoint: str
+    door: str
+    caller: str
+    model: str
+    body: str
+    accepted_at: datetime
+    deadline: datetime
+    durability: Durability
+    origin: str = ""
+    candidates: tuple[str, ...] = ()
+    rules_version: str = ""
+    limits: Limits = field(default_factory=Limits)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    deliver: Mapping[str, str] = field(default_factory=dict)
+    trace_id: str = ""
+    traceparent: str = ""
+    client_request_id: str | None = None
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How a request ended: written once to the ledger, in one transaction, and the workflow's result."""
+
+    request_id: str
+    status: Status
+    finished_at: datetime
+    attempts: tuple[Attempt, ...] = ()
+    failure: Failure | None = None
+    queue_ms: float = 0.0
+    overhead_ms: float | None = None
+    decision: tuple[str, ...] = ()
+
+    @property
+    def served(self) -> Attempt | None:
+        """The attempt whose answer the caller got, if one did."""
+        last = self.attempts[-1] if self.attempts else None
+        return last if last is not None and last.outcome is Outcome.SUCCEEDED else None
+
+    @property
+    def usage(self) -> Usage | None:
+        """The tokens of all attempts together; None when none is known."""
+        known = [a.usage for a in self.attempts if a.usage is not None]
+        if not known:
+            return None
+        return Usage(
+            input=sum(u.input for u in known),
+            output=sum(u.output for u in known),
+            cached=sum(u.cached for u in known),
+            reasoning=sum(u.reasoning for u in known),
+            estimated=any(u.estimated for u in known),
+        )
+
+    @property
+    def cost_usd(self) -> Decimal | None:
+        """What all attempts cost together; None as soon as one of them is not known."""
+        costs = [a.cost_usd for a in self.attempts]
+        known = [c for c in costs if c is not None]
+        return sum(known, Decimal(0)) if len(known) == len(costs) else None
+
+
+def settle(
+    request: InferenceRequest,
+    attempts: tuple[Attempt, ...],
+    now: datetime,
+    *,
+    overhead_ms: float | None = None,
+    decision: tuple[str, ...] = (),
+    cancelled: bool = False,
+) -> Settlement:
+    """How a request ends when nothing more is tried after these attempts; `cancelled` between two of them."""
+    last = attempts[-1] if attempts else None
+    failure: Failure | None = None if last is None else last.failure
+    if last is not None and last.outcome is Outcome.SUCCEEDED:
+        status = Status.COMPLETED
+    elif cancelled or (last is not None and last.outcome is Outcome.CANCELLED):
+        status, failure = Status.CANCELLED, Failure.of(Cancelled())
+    elif last is not None and last.outcome is Outcome.ABANDONED:
+        status = Status.FAILED
+    elif now >= request.deadline:
+        status = Status.EXPIRED if request.mode is Mode.JOB else Status.FAILED
+        failure = Failure.of(DeadlineExceeded())
+    else:
+        status = Status.FAILED
+        failure = failure or Failure.of(ModelNotFound())
+    queued = (attempts[0].started_at - request.accepted_at) if attempts else timedelta(0)
+    return Settlement(
+        request_id=request.id,
+        status=status,
+        finished_at=now,
+        attempts=attempts,
+        failure=failure,
+        queue_ms=max(0.0, queued.total_seconds() * 1000),
+        overhead_ms=overhead_ms,
+        decision=decision,
+    )

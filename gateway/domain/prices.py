@@ -1,0 +1,34 @@
+"""What tokens cost: exact decimals, dated; an unknown price stays unknown and is never taken for nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from gateway.domain.inference import Usage
+
+MILLION = Decimal(1_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a million tokens cost in USD; cached input costs like any input where no other price is known."""
+
+    input_usd: Decimal
+    output_usd: Decimal
+    cached_input_usd: Decimal | None = None
+    since: datetime | None = None
+
+    def cost(self, usage: Usage) -> Decimal:
+        """The exact cost of `usage` in USD, unrounded."""
+        cached = min(usage.cached, usage.input)
+        cached_usd = self.input_usd if self.cached_input_usd is None else self.cached_input_usd
+        return (
+            (usage.input - cached) * self.input_usd + cached * cached_usd + usage.output * self.output_usd
+        ) / MILLION
+
+
+def cost_of(price: Price | None, usage: Usage | None) -> Decimal | None:
+    """The cost in USD, or None when the price or the usage is not known."""
+    return None if price is None or usage is None else price.cost(usage)

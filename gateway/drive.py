@@ -1,0 +1,57 @@
+"""A request's story told without the engine: the same decisions as the workflow's, in this process alone."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from datetime import UTC, datetime
+
+from gateway import telemetry
+from gateway.domain.errors import StorageUnavailable
+from gateway.domain.inference import Attempt, Settlement, settle
+from gateway.domain.rules import Facts, next_choice
+from gateway.exchange import Exchange
+from gateway.recorder import Recorder
+
+_AGAIN_FIRST = 0.2
+_AGAIN_MOST = 5.0
+
+
+async def drive(exchange: Exchange, recorder: Recorder) -> Settlement:
+    """Attempt, decide again, attempt …, and record; what the workflow does while the engine can be reached.
+
+    Attempts that have begun are joined, so it is safe to do beside a workflow that may exist after all.
+    """
+    request = exchange.request
+    attempts: tuple[Attempt, ...] = ()
+    while True:
+        facts = Facts(
+            asked=request.model,
+            candidates=request.candidates,
+            observed_at=datetime.now(UTC),
+            rules_version=request.rules_version,
+            roll=random.random(),  # noqa: S311  jitter, no secret
+        )
+        choice = next_choice(facts, attempts, request.limits, request.deadline)
+        if isinstance(choice, str):
+            break
+        await asyncio.sleep(choice.wait.total_seconds())
+        attempts = (*attempts, await exchange.attempt(len(attempts) + 1, choice))
+    settlement = settle(
+        request, attempts, datetime.now(UTC), overhead_ms=exchange.overhead_ms, decision=(choice,)
+    )
+    if settlement.served is None:
+        exchange.give_up(settlement.failure)
+    return await record_at_last(recorder, exchange, settlement)
+
+
+async def record_at_last(recorder: Recorder, exchange: Exchange, settlement: Settlement) -> Settlement:
+    """Record, waiting out a database that is away; cancelling it is the only way it ends without a row."""
+    wait = _AGAIN_FIRST
+    while True:
+        try:
+            return await recorder.record(exchange.request, settlement)
+        except StorageUnavailable:
+            telemetry.log.warning("ledger_waits", request_id=exchange.request.id, again_s=wait)
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, _AGAIN_MOST)

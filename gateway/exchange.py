@@ -1,0 +1,197 @@
+"""Where a waiting caller, its attempts and its workflow meet, in the process that holds the caller's connection.
+
+The first attempt begins at once; the workflow, started beside it, joins it here, decides what is tried next, and has
+the outcome recorded. Whoever asks for attempt N first begins it, everybody else joins it: so nothing is called twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import timedelta
+from time import perf_counter
+
+from gateway import telemetry
+from gateway.attempt import Attempts, Stream, Try
+from gateway.domain.errors import Cancelled, GatewayError
+from gateway.domain.inference import Attempt, Choice, Failure, InferenceRequest, Mode
+from gateway.providers.chat import assemble
+from gateway.providers.ports import Body, Reply
+
+
+class Exchange:
+    """One request whose caller waits in this process."""
+
+    def __init__(self, request: InferenceRequest, body: Body, attempts: Attempts) -> None:
+        """`body` is the caller's JSON, its values still raw."""
+        self.request = request
+        self.body = body
+        self.opened: asyncio.Future[Reply | Stream] = asyncio.get_running_loop().create_future()
+        self.settled = asyncio.Event()
+        self._attempts = attempts
+        self._tasks: dict[int, asyncio.Task[Attempt]] = {}
+        self._done: dict[int, Attempt] = {}
+        self._stream: Stream | None = None
+        self._reply: Reply | None = None
+        self._left = False
+        self._began = perf_counter()
+        self._upstream_ms = 0.0
+        self._ended_at: float | None = None
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models that have answered or failed so far, in order, and the one that streams now."""
+        done = tuple(a.model for a in self.finished)
+        return (*done, self._stream.model) if self._stream is not None and not self._stream.attempt.done() else done
+
+    @property
+    def provider(self) -> str:
+        """The provider of the model that answered, failed or streams last."""
+        if self._stream is not None:
+            return self._stream.provider
+        done = self.finished
+        return done[-1].provider if done else ""
+
+    @property
+    def finished(self) -> tuple[Attempt, ...]:
+        """The attempts that have ended so far."""
+        done = dict(self._done)
+        if self._stream is not None and self._stream.attempt.done():
+            attempt = self._stream.attempt.result()  # its task may not have come round to note it
+            done[attempt.number] = attempt
+        return tuple(a for _, a in sorted(done.items()))
+
+    @property
+    def overhead_ms(self) -> float:
+        """Milliseconds between acceptance and now in which no upstream was at work."""
+        return max(0.0, (perf_counter() - self._began) * 1000 - self._upstream_ms)
+
+    def begin(self, number: int, choice: Choice) -> asyncio.Task[Attempt]:
+        """Begin attempt `number`, or join it if it has begun."""
+        task = self._tasks.get(number)
+        if task is None:
+            task = asyncio.create_task(self._attempt(number, choice), name=f"attempt {number} {self.request.id}")
+            self._tasks[number] = task
+        return task
+
+    async def attempt(self, number: int, choice: Choice) -> Attempt:
+        """The attempt as it ended; cancelling this waiting leaves the attempt alone."""
+        return await asyncio.shield(self.begin(number, choice))
+
+    def give_up(self, failure: Failure | None) -> None:
+        """Tell the waiting caller that nothing more is tried."""
+        if not self.opened.done():
+            error = failure.error() if failure is not None else Cancelled()
+            self.opened.set_exception(error)
+            self.opened.exception()  # the caller may be gone: an exception nobody asks for is no mistake
+
+    async def leave(self) -> None:
+        """The caller is gone: cancel what is under way. Whoever reads the stream must have stopped reading it."""
+        self._left = True
+        if self._stream is not None:
+            await self._stream.close()
+        else:
+            for number, task in self._tasks.items():
+                if number not in self._done:
+                    task.cancel()
+        self.give_up(None)
+
+    async def finish_unread(self) -> None:
+        """The caller is gone, but the answer is to be finished: read it to its end."""
+        with suppress(GatewayError):
+            opened = await asyncio.shield(self.opened)
+            if isinstance(opened, Stream):
+                async for _ in opened.events():
+                    pass
+
+    def stale(self, after: timedelta) -> bool:
+        """Whether everything has ended for so long without being settled that the workflow will not do it soon."""
+        ended = self.opened.done() and all(task.done() for task in self._tasks.values())
+        if not ended:
+            self._ended_at = None
+        elif self._ended_at is None:
+            self._ended_at = perf_counter()
+        return self._ended_at is not None and perf_counter() - self._ended_at >= after.total_seconds()
+
+    def answer(self) -> str | None:
+        """The answer as one JSON text for the log; None when there was none."""
+        if self._reply is not None:
+            return self._reply.body.decode("utf-8", "replace")
+        if self._stream is not None and self._stream.chunks:
+            return assemble(self._stream.chunks).decode("utf-8", "replace")
+        return None
+
+    async def _attempt(self, number: int, choice: Choice) -> Attempt:
+        wanted = Try(self.request, self.body, number, choice)
+        if self._left:
+            self._done[number] = self._attempts.skip(wanted)
+            return self._done[number]
+        began = perf_counter()
+        if self.request.mode is Mode.STREAM:
+            opened = await self._attempts.stream(wanted)
+            self._upstream_ms += (perf_counter() - began) * 1000
+            if isinstance(opened, Stream):
+                attempt = await self._hand_over(opened)
+            else:
+                attempt = opened
+        else:
+            attempt, reply = await self._attempts.complete(wanted)
+            self._upstream_ms += (perf_counter() - began) * 1000
+            if reply is not None:
+                self._reply = reply
+                self._done[number] = attempt
+                if not self.opened.done():
+                    self.opened.set_result(reply)
+        self._done[number] = attempt
+        return attempt
+
+    async def _hand_over(self, stream: Stream) -> Attempt:
+        self._stream = stream
+        if self._left or self.opened.done():
+            await stream.close()
+        else:
+            self.opened.set_result(stream)
+        return await stream.attempt
+
+
+class Exchanges:
+    """All requests that this process is answering, or has answered without their ledger row being written yet."""
+
+    def __init__(self, origin: str) -> None:
+        """`origin` is this process's name, as requests carry it."""
+        self.origin = origin
+        self._by_id: dict[str, Exchange] = {}
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._by_id)
+
+    def __iter__(self) -> Iterator[Exchange]:
+        """A snapshot of them."""
+        return iter(tuple(self._by_id.values()))
+
+    def open(self, exchange: Exchange) -> None:
+        """Let the workflow find it."""
+        self._by_id[exchange.request.id] = exchange
+        self._idle.clear()
+        telemetry.UNSETTLED.set(len(self._by_id))
+
+    def get(self, request_id: str) -> Exchange | None:
+        """The exchange of a request, unless it is elsewhere or settled."""
+        return self._by_id.get(request_id)
+
+    def close(self, request_id: str) -> None:
+        """The request is settled: forget it."""
+        exchange = self._by_id.pop(request_id, None)
+        if exchange is not None:
+            exchange.settled.set()
+        telemetry.UNSETTLED.set(len(self._by_id))
+        if not self._by_id:
+            self._idle.set()
+
+    async def idle(self) -> None:
+        """Wait until every request is settled."""
+        await self._idle.wait()

@@ -1,0 +1,1 @@
+"""What stands behind the gateway: one folder (or file) a provider, known to `catalogue.py` alone."""

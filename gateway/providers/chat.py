@@ -1,0 +1,361 @@
+"""OpenAI's chat completions, read once: what the gateway wants to know of a body, without touching its bytes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+import msgspec
+
+from gateway.domain import errors
+from gateway.domain.errors import GatewayError
+from gateway.domain.inference import Usage
+from gateway.domain.secret import Secret
+from gateway.providers.http import Answer, Judge, complaint_of, judged, refusal, said
+from gateway.providers.ports import Body, Event, Reply
+from gateway.providers.sse import EventStream, EventTooLong
+
+DONE: Final = b"[DONE]"
+DRAIN: Final = 0.1
+_NOT_A_STREAM = frozenset({"text/html", "application/json", "application/xhtml+xml"})
+
+
+# ---- what is read of a body --------------------------------------------------------------------------------------
+_null = msgspec.Raw(b"null")
+
+
+class _Counts(msgspec.Struct):
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: _Counts | None = None
+    completion_tokens_details: _Counts | None = None
+
+
+class _Function(msgspec.Struct):
+    arguments: str | None = None
+
+
+class _Tool(msgspec.Struct):
+    function: _Function | None = None
+
+
+class _Delta(msgspec.Struct):
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    refusal: str | None = None
+    tool_calls: list[_Tool] | None = None
+
+
+class _Choice(msgspec.Struct):
+    delta: _Delta | None = None
+    finish_reason: str | None = None
+
+
+class _Answer(msgspec.Struct):
+    id: str | None = None
+    object: str | None = None
+    choices: list[_Choice] | None = None
+    usage: _Usage | None = None
+    error: msgspec.Raw = _null
+
+
+_answer = msgspec.json.Decoder(_Answer)
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def _read(data: bytes) -> _Answer:
+    """Decode what can be: a field of a kind that we do not know is the caller's, and no reason to refuse the answer."""
+    try:
+        return _answer.decode(data)
+    except msgspec.ValidationError:
+        values: dict[str, object] = {}
+        fields = _fields.decode(data)
+        for field in msgspec.structs.fields(_Answer):
+            try:
+                values[field.name] = msgspec.json.decode(fields.get(field.name, _null), type=field.type)
+            except msgspec.ValidationError:
+                continue
+        if "choices" not in values and bytes(fields.get("choices", _null)).startswith(b"["):
+            values["choices"] = [_Choice()]  # there is one, only not of a kind that we read
+        return msgspec.convert(values, _Answer)
+
+
+def _usage(usage: _Usage | None) -> Usage | None:
+    if usage is None or (usage.prompt_tokens is None and usage.completion_tokens is None):
+        return None
+    asked, answered = usage.prompt_tokens_details, usage.completion_tokens_details
+    return Usage(
+        input=max(0, usage.prompt_tokens or 0),
+        output=max(0, usage.completion_tokens or 0),
+        cached=max(0, (asked.cached_tokens if asked is not None else None) or 0),
+        reasoning=max(0, (answered.reasoning_tokens if answered is not None else None) or 0),
+    )
+
+
+def _text(delta: _Delta) -> str:
+    """All that was generated in a delta: what the provider counts as output, whatever it is for."""
+    if delta.tool_calls is None and delta.reasoning_content is None and delta.reasoning is None:
+        return delta.content or delta.refusal or ""
+    tools = [
+        t.function.arguments
+        for t in delta.tool_calls or ()
+        if t.function is not None and t.function.arguments
+    ]
+    return "".join(
+        (delta.reasoning_content or delta.reasoning or "", delta.content or "", delta.refusal or "", *tools)
+    )
+
+
+# ---- replies and events ------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a provider's answers are read: its view of complaints, what to mask, and how long an answer may be."""
+
+    limit: int
+    judge: Judge | None = None
+    secret: Secret | None = None
+
+
+def read_reply(body: bytes, reading: Reading, request_id: str | None = None) -> Reply:
+    """A whole answer. Raises UpstreamMalformed, or what an error object in a successful answer stands for."""
+    try:
+        str(body, "utf-8")
+        whole = _read(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise errors.UpstreamMalformed(detail=f"{error}: {said(body, reading.secret)}", status=200) from error
+    if whole.choices is None:
+        if _says(whole.error) or whole.object == "error":
+            raise _complained(body, reading, errors.UpstreamUnavailable)
+        raise errors.UpstreamMalformed(
+            detail=f"an answer without choices: {said(body, reading.secret)}", status=200
+        )
+    finish = next((choice.finish_reason for choice in whole.choices if choice.finish_reason), None)
+    return Reply(body, _usage(whole.usage), finish, request_id or whole.id)
+
+
+def read_event(data: bytes, reading: Reading, request_id: str | None = None) -> Event:
+    """One event of a stream. Raises UpstreamMalformed, or UpstreamBroken for an error object."""
+    try:
+        if not data.isascii():
+            str(data, "utf-8")
+        chunk = _read(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise errors.UpstreamMalformed(detail=f"{error}: {said(data, reading.secret)}", status=200) from error
+    choices, usage = chunk.choices, _usage(chunk.usage)
+    if (_says(chunk.error) or chunk.object == "error") and not choices:
+        raise _complained(data, reading, errors.UpstreamBroken)
+    text, finish = "", None
+    for choice in choices or ():
+        if choice.delta is not None:
+            text += _text(choice.delta)
+        finish = finish or choice.finish_reason or None
+    return Event(data, text, usage, usage is not None and not choices, finish, request_id or chunk.id)
+
+
+def _says(error: msgspec.Raw) -> bool:
+    return bytes(error) != b"null"
+
+
+def _complained(body: bytes, reading: Reading, otherwise: type[GatewayError]) -> GatewayError:
+    """The error for a complaint that came with status 200; a status inside of it counts as long as no stream runs."""
+    complaint = complaint_of(msgspec.json.decode(body))
+    if otherwise is errors.UpstreamUnavailable and len(complaint.code) == 3 and complaint.code.isdigit():
+        status = int(complaint.code)
+        if 400 <= status <= 599:
+            return refusal(status, {}, body, reading.judge, reading.secret)
+    kind = judged(complaint, reading.judge) or otherwise
+    return kind(detail=said(body, reading.secret), status=200)
+
+
+async def complete(answer: Answer, reading: Reading) -> Reply:
+    """Read a whole answer. Raises whatever an attempt can fail with once the upstream has answered."""
+    if answer.status != 200:
+        raise await _refused(answer, reading)
+    return read_reply(await answer.read(reading.limit), reading, answer.request_id)
+
+
+async def events(answer: Answer, reading: Reading) -> AsyncGenerator[Event]:
+    """Yield a streamed answer's events. Raises like `complete`, and UpstreamBroken if it ends before its end.
+
+    A stream is complete with `[DONE]`, or where its server sends none, with a finish reason and an orderly end of the
+    body.
+    """
+    await _must_stream(answer, reading)
+    stream, finished, request_id = EventStream(reading.limit), False, answer.request_id
+    async with aclosing(answer.chunks()) as chunks:
+        try:
+            async for chunk in chunks:
+                for name, data in stream.feed(chunk):
+                    if data.startswith(DONE):
+                        await _drain(chunks)
+                        return
+                    if not data:
+                        continue  # how some servers keep a connection alive
+                    event = _event(name, data, reading, request_id)
+                    finished = finished or event.finish_reason is not None
+                    yield event
+        except EventTooLong as error:
+            detail = f"an event is longer than {reading.limit} bytes"
+            raise errors.UpstreamMalformed(detail=detail, status=200) from error
+    for name, data in stream.close():
+        if data.startswith(DONE):
+            return
+        if not data:
+            continue
+        try:
+            event = _event(name, data, reading, request_id)
+        except errors.UpstreamMalformed as error:
+            raise errors.UpstreamBroken(
+                detail="the stream ended in the middle of an event", status=200
+            ) from error
+        finished = finished or event.finish_reason is not None
+        yield event
+    if not finished:
+        raise errors.UpstreamBroken(detail="the stream ended without a finish reason or [DONE]", status=200)
+
+
+async def _must_stream(answer: Answer, reading: Reading) -> None:
+    """Raise what is wrong with an answer that is no stream."""
+    if answer.status != 200:
+        raise await _refused(answer, reading)
+    if answer.media_type in _NOT_A_STREAM:
+        body = await answer.read(reading.limit)
+        read_reply(body, reading)  # which says what is wrong with it, if it is not simply a whole answer
+        raise errors.UpstreamMalformed(detail="a whole answer where a stream was asked for", status=200)
+
+
+def _event(name: bytes, data: bytes, reading: Reading, request_id: str | None) -> Event:
+    event = read_event(data, reading, request_id)
+    if name == b"error":
+        raise _complained(data, reading, errors.UpstreamBroken)
+    return event
+
+
+async def _refused(answer: Answer, reading: Reading) -> GatewayError:
+    body = b"".join([chunk async for chunk in answer.chunks()])
+    return refusal(answer.status, answer.headers, body, reading.judge, reading.secret)
+
+
+async def _drain(chunks: AsyncIterator[bytes]) -> None:
+    """Read what is left after `[DONE]`, which is nothing, so that the connection can be used again."""
+    try:
+        async with asyncio.timeout(DRAIN):
+            async for _ in chunks:
+                pass
+    except (TimeoutError, GatewayError):
+        return
+
+
+# ---- what is sent ------------------------------------------------------------------------------------------------
+def outgoing(body: Body, model: str, *, stream: bool) -> bytes:
+    """The caller's body for the upstream: another `model`, streamed or not, usage asked for; all else byte for byte."""
+    sent: dict[str, object] = dict(body)
+    sent["model"] = model
+    if not stream:
+        # OpenAI refuses stream options where nothing is streamed.
+        sent.pop("stream", None)
+        sent.pop("stream_options", None)
+        return msgspec.json.encode(sent)
+    sent["stream"] = True
+    try:
+        options: Mapping[str, msgspec.Raw] | None = msgspec.json.decode(
+            body.get("stream_options", _null), type=dict[str, msgspec.Raw] | None
+        )
+    except msgspec.DecodeError:
+        return msgspec.json.encode(sent)  # not ours to mend: the upstream says what it thinks of it
+    sent["stream_options"] = {**(options or {}), "include_usage": True}
+    return msgspec.json.encode(sent)
+
+
+# ---- what is kept ------------------------------------------------------------------------------------------------
+_JOINED = ("content", "reasoning_content", "reasoning", "refusal")
+_OF_CHOICE = frozenset({"index", "delta", "finish_reason", "logprobs"})
+
+
+def assemble(events: Sequence[bytes]) -> bytes:
+    """Join the chunks of a stream into the one completion they stand for, for the log; `{}` if there are none.
+
+    What is not an object is left out: a log must not fail on what was already answered.
+    """
+    whole: dict[str, Any] = {}
+    choices: dict[int, dict[str, Any]] = {}
+    for data in events:
+        try:
+            chunk: Any = msgspec.json.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            continue
+        if not isinstance(chunk, dict):
+            continue
+        fields = cast("dict[str, Any]", chunk)
+        whole.update(
+            {name: value for name, value in fields.items() if name != "choices" and value is not None}
+        )
+        for choice in _objects(fields.get("choices")):
+            _add_choice(choices.setdefault(_index(choice), {"message": {"role": "assistant"}}), choice)
+    if not whole and not choices:
+        return b"{}"
+    whole["object"] = "chat.completion"
+    whole["choices"] = [_choice(index, choices[index]) for index in sorted(choices)]
+    return msgspec.json.encode(whole)
+
+
+def _add_choice(joined: dict[str, Any], choice: dict[str, Any]) -> None:
+    joined.update({name: v for name, v in choice.items() if name not in _OF_CHOICE and v is not None})
+    joined["finish_reason"] = choice.get("finish_reason") or joined.get("finish_reason")
+    for name, tokens in _object(choice.get("logprobs")).items():
+        if isinstance(tokens, list):
+            joined.setdefault("logprobs", {}).setdefault(name, []).extend(cast("list[object]", tokens))
+    message = joined["message"]
+    for name, value in _object(choice.get("delta")).items():
+        if name == "tool_calls":
+            tools: dict[int, dict[str, Any]] = joined.setdefault("tools", {})
+            for tool in _objects(value):
+                _add_tool(tools.setdefault(_index(tool), {}), tool)
+        elif name in _JOINED and isinstance(value, str):
+            message[name] = (message.get(name) or "") + value
+        elif value is not None or name not in message:
+            message[name] = value
+
+
+def _add_tool(joined: dict[str, Any], tool: dict[str, Any]) -> None:
+    for name, value in tool.items():
+        if name == "function":
+            function: dict[str, Any] = joined.setdefault("function", {"name": "", "arguments": ""})
+            for part, text in _object(value).items():
+                if part in ("name", "arguments") and isinstance(text, str):
+                    function[part] += text
+                elif text is not None:
+                    function[part] = text
+        elif name != "index" and value is not None:
+            joined[name] = value
+
+
+def _choice(index: int, joined: dict[str, Any]) -> dict[str, Any]:
+    tools: dict[int, dict[str, Any]] | None = joined.pop("tools", None)
+    message = {"role": joined["message"].pop("role"), "content": joined["message"].pop("content", None)}
+    message |= joined.pop("message")
+    if tools is not None:
+        message["tool_calls"] = [tools[i] for i in sorted(tools)]
+    return {"index": index, "message": message, **joined}
+
+
+def _object(value: object) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _objects(value: object) -> list[dict[str, Any]]:
+    return [_object(item) for item in cast("list[object]", value)] if isinstance(value, list) else []
+
+
+def _index(value: Mapping[str, Any]) -> int:
+    index = value.get("index", 0)
+    return index if isinstance(index, int) else 0

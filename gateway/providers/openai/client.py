@@ -1,0 +1,124 @@
+"""The provider for OpenAI, over its SDK: the body and the answer pass through it as the bytes they are."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any, Final, cast
+
+import httpx2
+import openai
+from openai import AsyncOpenAI, AsyncStream, Omit
+from typing_extensions import override
+
+from gateway.domain.secret import Secret
+from gateway.providers import chat
+from gateway.providers.chat import Reading
+from gateway.providers.credentials import Credentials
+from gateway.providers.http import FOREIGN, Answer, Deadlines, Pool, address, refusal, trouble
+from gateway.providers.openai.wire import BASE_URL, headers, judge
+from gateway.providers.ports import Call, Event, Reply
+from gateway.settings import Providers
+
+CLIENTS: Final = 256
+
+
+class _Client(AsyncOpenAI):
+    """The SDK's client, sending what we say: it would add headers, an organisation and a project of the environment."""
+
+    @property
+    @override
+    def default_headers(self) -> dict[str, str | Omit]:
+        return {
+            "accept": "application/json",
+            "accept-encoding": "identity",
+            "content-type": "application/json",
+            "user-agent": self.user_agent,
+        }
+
+
+class OpenAI:
+    """Calls chat completions through `AsyncOpenAI`, one client for each address and credential over one pool."""
+
+    def __init__(self, settings: Providers) -> None:
+        """Connect nowhere yet."""
+        self._pool = Pool(settings)
+        self._limit = settings.max_answer
+        self._credentials = Credentials()
+        self._clients: dict[tuple[str, Secret | None], AsyncOpenAI] = {}
+        # One jar that takes nothing: what one caller's answer sets must not come with another's request.
+        jar = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+        self._http = httpx2.AsyncClient(
+            transport=self._pool, trust_env=False, follow_redirects=False, timeout=None, cookies=jar
+        )
+
+    async def complete(self, call: Call) -> Reply:
+        """Make the call and wait for the whole answer."""
+        answer, reading = await self._ask(call, stream=False)
+        async with answer:
+            return await chat.complete(answer, reading)
+
+    async def stream(self, call: Call) -> AsyncGenerator[Event]:
+        """Make the call and yield its events as they come."""
+        answer, reading = await self._ask(call, stream=True)
+        async with answer, aclosing(chat.events(answer, reading)) as events:
+            async for event in events:
+                yield event
+
+    async def close(self) -> None:
+        """Close all connections."""
+        self._clients.clear()
+        await self._http.aclose()
+
+    async def _ask(self, call: Call, *, stream: bool) -> tuple[Answer, Reading]:
+        deadlines = Deadlines.of(call.timeouts)
+        secret = self._credentials.resolve(call.model.credential)
+        content = chat.outgoing(call.body, call.model.upstream_model, stream=stream)
+        client = self._client(str(address(call.model.base_url or BASE_URL, "")), secret)
+        refused: httpx2.Response | None = None
+        try:
+            async with deadlines.first():
+                response = await _post(client, content, headers(call, secret), deadlines)
+            return Answer(response, deadlines), Reading(self._limit, judge, secret)
+        except openai.APIStatusError as error:
+            refused = error.response
+        except openai.APIConnectionError as error:
+            cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+            raise trouble(cause, begun=False) from cause
+        except FOREIGN as error:
+            raise trouble(error, begun=False) from error
+        # Raised out here: the SDK's error repeats the upstream's words, the credential included, and must not hang on.
+        raise refusal(refused.status_code, refused.headers, refused.content, judge, secret)
+
+    def _client(self, base_url: str, secret: Secret | None) -> AsyncOpenAI:
+        key = base_url, secret
+        client = self._clients.get(key)
+        if client is None:
+            if len(self._clients) >= CLIENTS:
+                del self._clients[next(iter(self._clients))]
+            # Without a credential some key must stand here, or the SDK takes one of the environment; it is not sent.
+            client = _Client(
+                api_key=secret.reveal() if secret is not None else "none",
+                base_url=base_url,
+                max_retries=0,
+                http_client=self._http,
+            )
+            self._clients[key] = client
+        return client
+
+
+async def _post(
+    client: AsyncOpenAI, content: bytes, sent: Mapping[str, str | Omit], deadlines: Deadlines
+) -> httpx2.Response:
+    """Send bytes and get the answer unread: `stream` is the SDK's word for that, whatever the body says."""
+    timeout = httpx2.Timeout(None, connect=deadlines.connect, pool=deadlines.connect)
+    response = await client.post(
+        "/chat/completions",
+        cast_to=httpx2.Response,
+        content=content,
+        options={"headers": sent, "timeout": timeout, "follow_redirects": False},
+        stream=True,
+        stream_cls=AsyncStream[Any],
+    )
+    return cast("httpx2.Response", cast("object", response))

@@ -1,0 +1,130 @@
+"""The scripted provider in process: plans are played behind httpx2's transport, so all but the socket is as ever.
+
+A model's `options` are its script; without any, its upstream name spells it. The body's `x_script` goes before both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import cast
+
+import httpx2
+from typing_extensions import override
+
+from gateway.providers import chat
+from gateway.providers.chat import Reading
+from gateway.providers.compatible.wire import headers, judge
+from gateway.providers.credentials import Credentials
+from gateway.providers.http import Answer, Deadlines, post
+from gateway.providers.ports import Call, Event, Reply
+from gateway.providers.scripted.plan import ID, End, Plan
+from gateway.providers.scripted.script import Script, script_of
+from gateway.providers.scripted.upstream import Upstream
+from gateway.settings import Providers
+
+_ADDRESS = httpx2.URL("http://scripted/v1/chat/completions")
+
+
+class Scripted:
+    """Answers by script. `upstream` has counted the calls, as the HTTP server's `/stats` does."""
+
+    def __init__(self, settings: Providers) -> None:
+        """Remember nothing yet."""
+        self.upstream = Upstream()
+        self._player = Player(self.upstream)
+        self._limit = settings.max_answer
+        self._credentials = Credentials()
+
+    async def complete(self, call: Call) -> Reply:
+        """Play the script and give the whole answer."""
+        answer, reading = await self._ask(call, stream=False)
+        async with answer:
+            return await chat.complete(answer, reading)
+
+    async def stream(self, call: Call) -> AsyncGenerator[Event]:
+        """Play the script and yield its events as they come."""
+        answer, reading = await self._ask(call, stream=True)
+        async with answer, aclosing(chat.events(answer, reading)) as events:
+            async for event in events:
+                yield event
+
+    async def close(self) -> None:
+        """Do nothing: no connection was made."""
+
+    async def _ask(self, call: Call, *, stream: bool) -> tuple[Answer, Reading]:
+        deadlines = Deadlines.of(call.timeouts)
+        secret = self._credentials.resolve(call.model.credential)
+        content = chat.outgoing(call.body, call.model.upstream_model, stream=stream)
+        script = {"script": script_of(call.model.options)} if call.model.options else None
+        answer = await post(self._player, _ADDRESS, headers(call, secret), content, deadlines, script)
+        return answer, Reading(self._limit, judge, secret)
+
+
+class Player(httpx2.AsyncBaseTransport):
+    """A transport without a network: what the server would do to a socket happens to the response."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        """`upstream` plans the answers and counts the calls."""
+        self._upstream = upstream
+
+    @override
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Answer, or fail as the plan says."""
+        script = cast("Script | None", request.extensions.get("script"))
+        sent = {name.lower(): value for name, value in request.headers.raw}
+        plan = self._upstream.plan(sent, request.content, script)
+        number = b"%012d" % self._upstream.numbered
+        with self._upstream.flight():
+            await asyncio.sleep(plan.latency)
+            for end in plan.steps if plan.status == 0 else ():
+                if end is End.HANG:
+                    await asyncio.get_running_loop().create_future()
+                raise httpx2.ReadError("scripted") if end is End.RESET else httpx2.ConnectError("scripted")
+        head = [(name, value.replace(ID, number)) for name, value in plan.headers]
+        stream = Played(self._upstream, plan, number)
+        return httpx2.Response(plan.status, headers=[(b"content-type", plan.kind), *head], stream=stream)
+
+
+class Played(httpx2.AsyncByteStream):
+    """The body of a planned answer. Closing it before its end counts as a client that left."""
+
+    def __init__(self, upstream: Upstream, plan: Plan, number: bytes) -> None:
+        """Begin when it is read."""
+        self._upstream = upstream
+        self._plan = plan
+        self._number = number
+        self._ended = False
+        upstream.in_flight += 1
+
+    @override
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        loop = asyncio.get_running_loop()
+        moment = loop.time()
+        for step in self._plan.steps:
+            if isinstance(step, bytes):
+                yield step.replace(ID, self._number)
+            elif not isinstance(step, End):
+                moment += step
+                await asyncio.sleep(moment - loop.time())
+            elif step is End.HANG:
+                await loop.create_future()
+            else:
+                self._end()
+                raise (
+                    httpx2.RemoteProtocolError("scripted end")
+                    if step is End.CLOSE
+                    else httpx2.ReadError("reset")
+                )
+        self._upstream.completed += 1
+        self._end()
+
+    @override
+    async def aclose(self) -> None:
+        self._upstream.cancelled += not self._ended
+        self._end()
+
+    def _end(self) -> None:
+        self._upstream.in_flight -= not self._ended
+        self._ended = True

@@ -1,0 +1,305 @@
+"""The settings as frozen values, one class for each section of `config/reference.conf`.
+
+`reference.conf` says what each key is for; a test holds the defaults here equal to those there.
+"""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from gateway.domain.secret import Secret
+from gateway.settings.sources import HoconSource, VariablesSource
+from gateway.settings.values import (
+    Count,
+    Duration,
+    KeyRing,
+    Number,
+    Port,
+    SecretText,
+    Size,
+    Text,
+    Texts,
+    Timeout,
+    Truth,
+    Whole,
+    masked,
+)
+
+MIB = 1024 * 1024
+
+
+def seconds(count: float) -> timedelta:
+    """Return a duration of so many seconds."""
+    return timedelta(seconds=count)
+
+
+class Section(BaseModel):
+    """A part of the settings: frozen, and closed to keys that it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        for name, value in super().__repr_args__():
+            yield name, masked(value) if isinstance(value, str) else value
+
+    def _ordered(self, low: str, high: str) -> None:
+        """Refuse a lower bound above its upper one."""
+        if getattr(self, low) > getattr(self, high):
+            raise PydanticCustomError(
+                "expected", "expected {expected}", {"expected": f"at most {high}", "key": low}
+            )
+
+
+class Api(Section):
+    """The doors: REST and gRPC."""
+
+    host: Text = "127.0.0.1"
+    port: Port = 8080
+    grpc_port: Port = 50051
+    body_limit: Size = 32 * MIB
+    body_timeout: Timeout = seconds(30)
+    allowed_hosts: Texts = ("*",)
+    docs: Truth = True
+    shutdown_grace: Duration = seconds(30)
+    keepalive: Timeout = seconds(15)
+    max_in_flight: Count = 1000
+
+
+class Worker(Section):
+    """The process that runs jobs."""
+
+    metrics_port: Port = 9091
+    concurrency: Count = 50
+    shutdown_grace: Duration = seconds(30)
+
+
+class Fallback(Section):
+    """How often, and how soon, a request is tried again."""
+
+    attempts: Count = 3
+    backoff_initial: Duration = seconds(0.2)
+    backoff_factor: Annotated[Number, Field(ge=1)] = 2.0
+    backoff_max: Duration = seconds(5)
+
+    @model_validator(mode="after")
+    def _bounds(self) -> Self:
+        self._ordered("backoff_initial", "backoff_max")
+        return self
+
+
+class Inference(Section):
+    """How a synchronous request lives."""
+
+    durability: Literal["overlapped", "start-first"] = "overlapped"
+    engine_down: Literal["serve", "refuse"] = "serve"
+    storage_down: Literal["serve", "refuse"] = "refuse"
+    on_disconnect: Literal["cancel", "finish"] = "cancel"
+    deadline: Timeout = seconds(120)
+    max_deadline: Timeout = seconds(3600)
+    max_overlapped_starts: Count = 256
+    log_content: Truth = True
+    log_content_limit: Size = MIB
+    fallback: Fallback = Fallback()
+
+    @model_validator(mode="after")
+    def _bounds(self) -> Self:
+        self._ordered("deadline", "max_deadline")
+        return self
+
+
+class Jobs(Section):
+    """How an asynchronous request lives."""
+
+    deadline: Timeout = seconds(3600)
+    max_deadline: Timeout = timedelta(hours=24)
+    attempts: Count = 10
+    backoff_max: Timeout = seconds(60)
+    interrupted: Literal["retry", "fail"] = "retry"
+    heartbeat_timeout: Timeout = seconds(12)
+    retention: Timeout = timedelta(days=7)
+
+    @model_validator(mode="after")
+    def _bounds(self) -> Self:
+        self._ordered("deadline", "max_deadline")
+        return self
+
+
+class Encryption(Section):
+    """The ring of keys that payloads in workflow histories are encrypted with."""
+
+    active: Text = ""
+    keys: KeyRing = Field(default_factory=dict[str, Secret])
+    required: Truth = True
+
+    @model_validator(mode="after")
+    def _active_is_among_keys(self) -> Self:
+        if self.active not in self.keys and (self.active or self.keys):
+            known = ", ".join(self.keys) or "none is given"
+            raise PydanticCustomError(
+                "expected",
+                "expected {expected}",
+                {"expected": f"the id of one of temporal.encryption.keys ({known})", "key": "active"},
+            )
+        return self
+
+
+class Temporal(Section):
+    """The workflow engine."""
+
+    address: Text = ""
+    namespace: Text = "default"
+    sync_queue: Text = "gateway-requests"
+    jobs_queue: Text = "gateway-jobs"
+    task_timeout: Timeout = seconds(30)
+    start_timeout: Timeout = seconds(2)
+    workflow_slots: Count = 200
+    local_activity_slots: Count = 400
+    cached_workflows: Whole = 1000
+    sandbox: Truth = True
+    compress: Truth = True
+    claim_check_over: Size = 128 * 1024
+    tls: Truth = False
+    tls_ca: Text = ""
+    tls_cert: Text = ""
+    tls_key: Text = ""
+    api_key: SecretText = Secret()
+    ui_url: Text = ""
+    encryption: Encryption = Encryption()
+
+    @model_validator(mode="after")
+    def _queues_differ(self) -> Self:
+        if self.sync_queue == self.jobs_queue:
+            raise PydanticCustomError(
+                "expected",
+                "expected {expected}",
+                {"expected": "another name than sync_queue", "key": "jobs_queue"},
+            )
+        return self
+
+
+class Postgres(Section):
+    """The database."""
+
+    url: SecretText = Secret()
+    pool_min: Whole = 1
+    pool_max: Count = 10
+    connect_timeout: Timeout = seconds(5)
+    statement_timeout: Timeout = seconds(30)
+
+    @model_validator(mode="after")
+    def _bounds(self) -> Self:
+        self._ordered("pool_min", "pool_max")
+        return self
+
+
+class Storage(Section):
+    """Which adapter serves each port: the names are those of `gateway/storage/catalogue.py`."""
+
+    requests: Text = "postgres"
+    jobs: Text = "postgres"
+    keys: Text = "postgres"
+    claims: Text = "postgres"
+
+
+class Nats(Section):
+    """The message bus."""
+
+    url: Text = ""
+    credentials_file: Text = ""
+
+
+class Identity(Section):
+    """How long it is remembered who holds a key."""
+
+    cache: Duration = seconds(2)
+    max_stale: Duration = timedelta(minutes=5)
+
+    @model_validator(mode="after")
+    def _bounds(self) -> Self:
+        self._ordered("cache", "max_stale")
+        return self
+
+
+class Providers(Section):
+    """Connections to the models."""
+
+    max_connections: Count = 512
+    keepalive_connections: Whole = 128
+    keepalive_expiry: Duration = seconds(30)
+    connect_timeout: Timeout = seconds(5)
+    first_byte_timeout: Timeout = seconds(60)
+    total_timeout: Timeout = timedelta(minutes=10)
+    max_answer: Size = 64 * MIB
+    trust_env: Truth = False
+
+
+class RegistrySettings(Section):
+    """The models that a fresh install knows."""
+
+    seed: Path = Path("seed/models.conf")
+
+
+class Telemetry(Section):
+    """Traces, metrics and logs."""
+
+    service_name: Text = "llm-gateway"
+    otlp_endpoint: Text = ""
+    sample_ratio: Annotated[Number, Field(ge=0, le=1)] = 1.0
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "console"] = "json"
+
+
+class LocalPorts(Section):
+    """The ports of the parts that the local stack starts by itself."""
+
+    postgres: Port = 15432
+    temporal: Port = 7233
+    temporal_ui: Port = 8233
+    nats: Port = 4222
+    model: Port = 8081
+
+
+class Local(Section):
+    """The stack of `make up`."""
+
+    data: Path = Path(".local")
+    model_enabled: Truth = True
+    ports: LocalPorts = LocalPorts()
+
+
+class Settings(BaseSettings):
+    """Everything that can be set: `load` reads it from files and environment; by hand it has the defaults."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    api: Api = Api()
+    worker: Worker = Worker()
+    inference: Inference = Inference()
+    jobs: Jobs = Jobs()
+    temporal: Temporal = Temporal()
+    postgres: Postgres = Postgres()
+    storage: Storage = Storage()
+    nats: Nats = Nats()
+    identity: Identity = Identity()
+    providers: Providers = Providers()
+    registry: RegistrySettings = RegistrySettings()
+    telemetry: Telemetry = Telemetry()
+    local: Local = Local()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take what is given by hand, then variables, then files; pydantic's own look at the environment is out."""
+        del env_settings, dotenv_settings, file_secret_settings
+        return init_settings, VariablesSource(settings_cls), HoconSource(settings_cls)

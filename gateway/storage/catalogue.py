@@ -1,0 +1,93 @@
+"""The storage backends by name; each port is served by the one that `storage.<port>` names."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from difflib import get_close_matches
+from typing import Final
+
+from gateway.settings import Settings
+from gateway.storage.memory import MemoryStore
+from gateway.storage.ports import Blobs, Claims, Jobs, Keys, Requests, Store
+from gateway.storage.postgres.store import open_store as open_postgres
+
+
+async def _postgres(settings: Settings) -> Store:
+    if not settings.postgres.url:
+        raise ValueError(
+            "postgres.url: expected postgresql://…, got nothing, and a port of storage is on postgres"
+        )
+    return await open_postgres(settings.postgres)
+
+
+async def _memory(_: Settings) -> Store:
+    return MemoryStore()
+
+
+BACKENDS: Final[Mapping[str, Callable[[Settings], Awaitable[Store]]]] = {
+    "memory": _memory,
+    "postgres": _postgres,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PortByPort:
+    """A store whose ports come from several backends."""
+
+    requests: Requests
+    jobs: Jobs
+    claims: Claims
+    keys: Keys
+    blobs: Blobs
+    backends: tuple[Store, ...]
+
+    async def ping(self) -> None:
+        """Raise StorageUnavailable unless every backend answers."""
+        for backend in self.backends:
+            await backend.ping()
+
+    async def ensure_partitions(self, now: datetime) -> int:
+        """Make room in every backend."""
+        return sum([await backend.ensure_partitions(now) for backend in self.backends])
+
+    async def close(self) -> None:
+        """Close every backend."""
+        for backend in reversed(self.backends):
+            await backend.close()
+
+
+async def open_store(settings: Settings) -> Store:
+    """Open the backends that the settings name. Raises ValueError, naming the key, for names that do not do.
+
+    A database that is away does not make this fail. Payloads by reference lie where the claims do.
+    """
+    chosen = settings.storage
+    for port, name in chosen.model_dump().items():
+        if name not in BACKENDS:
+            raise ValueError(
+                f"storage.{port}: expected one of {', '.join(sorted(BACKENDS))}, got {name}{_nearest(name)}"
+            )
+    if chosen.jobs != chosen.requests:
+        # A job ends in the transaction that settles its request: there is none over two backends.
+        raise ValueError(
+            f"storage.jobs: expected {chosen.requests}, as storage.requests is, got {chosen.jobs}"
+        )
+    names = dict.fromkeys((chosen.requests, chosen.claims, chosen.keys))
+    opened = {name: await BACKENDS[name](settings) for name in names}
+    if len(opened) == 1:
+        return opened[chosen.requests]
+    return PortByPort(
+        requests=opened[chosen.requests].requests,
+        jobs=opened[chosen.jobs].jobs,
+        claims=opened[chosen.claims].claims,
+        keys=opened[chosen.keys].keys,
+        blobs=opened[chosen.claims].blobs,
+        backends=tuple(opened.values()),
+    )
+
+
+def _nearest(name: str) -> str:
+    near = get_close_matches(name, BACKENDS, n=1)
+    return f" (did you mean {near[0]}?)" if near else ""

@@ -1,0 +1,292 @@
+"""Every port in memory, for tests and for trying things out: the same answers as a database, gone with the process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from gateway.domain.errors import Interrupted
+from gateway.domain.identity import Caller, Key
+from gateway.domain.inference import Attempt, InferenceRequest, Mode, Settlement, Status
+from gateway.domain.jobs import Job, job_of
+from gateway.ids import moment_in, parse_id
+from gateway.storage.paging import filed_at, no_such_page, page_of
+from gateway.storage.ports import Entry, Page, Record, RequestFilter
+from gateway.storage.text import storable
+
+
+class MemoryJobs:
+    """The port `Jobs`."""
+
+    def __init__(self) -> None:
+        """There are none yet."""
+        self._jobs: dict[str, Job] = {}
+
+    async def accept(self, job: Job) -> Job:
+        """Keep a job, or return the one that is kept. Raises ValueError for an id that is not a UUID."""
+        if parse_id(job.id) is None:
+            raise ValueError(f"a job's id is a UUID, not {job.id!r}")
+        return self._jobs.setdefault(job.id, job)
+
+    async def begin(self, job_id: str, at: datetime) -> None:
+        """Mark a queued job as in progress."""
+        job = self._jobs.get(job_id)
+        if job is not None and job.status is Status.QUEUED:
+            self._jobs[job_id] = replace(job, status=Status.IN_PROGRESS, started_at=at)
+
+    async def get(self, job_id: str) -> Job | None:
+        """One job."""
+        return self._jobs.get(job_id)
+
+    async def find(
+        self, *, caller: str | None, status: Status | None, limit: int, after: str | None = None
+    ) -> Page[Job]:
+        """Jobs newest first. Raises InvalidRequest when `after` is no job's id."""
+        if after is not None and after not in self._jobs:
+            raise no_such_page()
+        last = None if after is None else (self._jobs[after].created_at, after)
+        found = sorted(
+            (
+                job
+                for job in self._jobs.values()
+                if (last is None or (job.created_at, job.id) < last)
+                and (caller is None or job.caller == caller)
+                and (status is None or job.status is status)
+            ),
+            key=lambda job: (job.created_at, job.id),
+            reverse=True,
+        )
+        return page_of(found, limit, lambda job: job.id)
+
+    def end(self, request: InferenceRequest, settlement: Settlement) -> None:
+        """End a request's job as the request ended; one that was never accepted is kept, ended."""
+        job = self._jobs.get(request.id, job_of(request))
+        if not job.status.terminal:
+            served = settlement.served
+            self._jobs[request.id] = replace(
+                job,
+                status=settlement.status,
+                completed_at=settlement.finished_at,
+                served_model=served.model if served else None,
+                attempts=len(settlement.attempts),
+                usage=settlement.usage,
+                cost_usd=settlement.cost_usd,
+                failure=settlement.failure,
+            )
+
+
+class MemoryRequests:
+    """The port `Requests`."""
+
+    def __init__(self, jobs: MemoryJobs) -> None:
+        """`jobs` are ended with their requests."""
+        self._jobs = jobs
+        self._records: dict[str, Record] = {}
+
+    async def settle(self, entry: Entry) -> bool:
+        """Write an entry, unless its request is settled. Raises ValueError for what a database would refuse."""
+        request, settlement = entry.request, entry.settlement
+        if parse_id(request.id) is None:
+            raise ValueError(f"a request's id is a UUID, not {request.id!r}")
+        if not settlement.status.terminal:
+            raise ValueError(f"a settled request has ended: it is not {settlement.status.value}")
+        if len({attempt.number for attempt in settlement.attempts}) < len(settlement.attempts):
+            raise ValueError("two attempts have one number")
+        if request.id in self._records:
+            return False
+        self._records[request.id] = Record(
+            replace(request, body="", accepted_at=filed_at(request)),
+            replace(
+                settlement, attempts=tuple(sorted(settlement.attempts, key=lambda attempt: attempt.number))
+            ),
+            prompt=None if entry.prompt is None else storable(entry.prompt),
+            answer=None if entry.answer is None else storable(entry.answer),
+        )
+        if request.mode is Mode.JOB:
+            self._jobs.end(request, settlement)
+        return True
+
+    async def settlement(self, request_id: str) -> Settlement | None:
+        """How a request ended."""
+        record = self._records.get(request_id)
+        return None if record is None else record.settlement
+
+    async def get(self, request_id: str, *, with_text: bool = False) -> Record | None:
+        """One request with its attempts."""
+        record = self._records.get(request_id)
+        return record if record is None or with_text else replace(record, prompt=None, answer=None)
+
+    async def find(self, wanted: RequestFilter, *, limit: int, after: str | None = None) -> Page[Record]:
+        """Requests newest first. Raises InvalidRequest when `after` is no request's id."""
+        last = None
+        if after is not None:
+            known = self._records.get(after)
+            last = (known.request.accepted_at if known else _moment_of(after), after)
+        found = sorted(
+            (
+                replace(record, prompt=None, answer=None)
+                for record in self._records.values()
+                if (last is None or (record.request.accepted_at, record.request.id) < last)
+                and _is_wanted(record, wanted)
+            ),
+            key=lambda record: (record.request.accepted_at, record.request.id),
+            reverse=True,
+        )
+        return page_of(found, limit, lambda record: record.request.id)
+
+
+def _moment_of(after: str) -> datetime:
+    uuid = parse_id(after)
+    moment = None if uuid is None else moment_in(uuid)
+    if moment is None:
+        raise no_such_page()
+    return moment
+
+
+def _is_wanted(record: Record, wanted: RequestFilter) -> bool:
+    served = record.settlement.served
+    return (
+        wanted.since <= record.request.accepted_at < wanted.until
+        and wanted.caller in (None, record.request.caller)
+        and wanted.model in (None, record.request.model, served.model if served else None)
+        and wanted.status in (None, record.settlement.status)
+    )
+
+
+@dataclass(slots=True)
+class _Claim:
+    attempt: Attempt | None = None
+    body: bytes | None = None
+    given_up: bool = False
+
+
+class MemoryClaims:
+    """The port `Claims`."""
+
+    def __init__(self) -> None:
+        """There are none yet."""
+        self._claims: dict[tuple[str, int], _Claim] = {}
+
+    async def claim(self, request_id: str, number: int, holder: str) -> Attempt | None:
+        """Claim an attempt, or return what came of it. Raises Interrupted when nothing is known to have come of it."""
+        known = self._claims.get((request_id, number))
+        if known is None:
+            self._claims[request_id, number] = _Claim()
+            return None
+        if known.attempt is None:
+            raise Interrupted
+        return known.attempt
+
+    async def answer(self, request_id: str, attempt: Attempt, body: bytes | None) -> bool:
+        """Keep what came of a claimed attempt; False if it was given up meanwhile, or never claimed."""
+        known = self._claims.get((request_id, attempt.number))
+        if known is None or known.given_up:
+            return False
+        if known.attempt is None:
+            known.attempt, known.body = attempt, body
+        return True
+
+    async def give_up(self, request_id: str, number: int) -> Attempt | None:
+        """Return the stored attempt, or close the claim."""
+        known = self._claims.setdefault((request_id, number), _Claim())
+        known.given_up = known.attempt is None
+        return known.attempt
+
+    async def result(self, request_id: str) -> bytes | None:
+        """The answer of the attempt that succeeded."""
+        answers = [
+            (number, claim.body)
+            for (request, number), claim in self._claims.items()
+            if request == request_id and claim.body is not None
+        ]
+        return max(answers)[1] if answers else None
+
+
+class MemoryKeys:
+    """The port `Keys`."""
+
+    def __init__(self) -> None:
+        """There are none yet."""
+        self._callers: dict[str, Caller] = {}
+        self._keys: dict[str, Key] = {}
+
+    async def caller(self, digest: bytes, now: datetime) -> Caller | None:
+        """The caller whose valid key has this SHA-256."""
+        for key in self._keys.values():
+            if key.digest == digest and _is_valid(key, now):
+                return replace(self._callers[key.caller_id], key_id=key.id)
+        return None
+
+    async def add_caller(self, caller: Caller) -> Caller:
+        """Keep a caller, or return the one of that name."""
+        for known in self._callers.values():
+            if known.name == caller.name:
+                return known
+        return self._callers.setdefault(caller.id, replace(caller, key_id=""))
+
+    async def add_key(self, key: Key) -> None:
+        """Keep a key for a caller that exists. Raises ValueError if it does not, or if the digest is none or known."""
+        if key.id in self._keys:
+            return
+        if key.caller_id not in self._callers:
+            raise ValueError(f"there is no caller {key.caller_id}")
+        if len(key.digest) != 32 or any(known.digest == key.digest for known in self._keys.values()):
+            raise ValueError("the digest is no SHA-256, or another key's")
+        self._keys[key.id] = key
+
+    async def revoke_key(self, key_id: str, at: datetime) -> bool:
+        """Revoke a key that is valid."""
+        key = self._keys.get(key_id)
+        if key is None or not _is_valid(key, at):
+            return False
+        self._keys[key_id] = replace(key, revoked_at=at)
+        return True
+
+    async def keys(self) -> tuple[tuple[Caller, Key], ...]:
+        """All keys with their callers, oldest first."""
+        oldest_first = sorted(self._keys.values(), key=lambda key: (key.created_at, key.id))
+        return tuple((replace(self._callers[key.caller_id], key_id=key.id), key) for key in oldest_first)
+
+
+def _is_valid(key: Key, now: datetime) -> bool:
+    return (key.expires_at is None or key.expires_at > now) and (
+        key.revoked_at is None or key.revoked_at > now
+    )
+
+
+class MemoryBlobs:
+    """The port `Blobs`."""
+
+    def __init__(self) -> None:
+        """There are none yet."""
+        self._blobs: dict[str, bytes] = {}
+
+    async def put(self, key: str, data: bytes) -> None:
+        """Keep a payload."""
+        self._blobs.setdefault(key, data)
+
+    async def get(self, key: str) -> bytes | None:
+        """Read a payload back."""
+        return self._blobs.get(key)
+
+
+class MemoryStore:
+    """The port `Store`."""
+
+    def __init__(self) -> None:
+        """It is empty."""
+        self.jobs = MemoryJobs()
+        self.requests = MemoryRequests(self.jobs)
+        self.claims = MemoryClaims()
+        self.keys = MemoryKeys()
+        self.blobs = MemoryBlobs()
+
+    async def ping(self) -> None:
+        """Memory always answers."""
+
+    async def ensure_partitions(self, now: datetime) -> int:
+        """Memory has none."""
+        return 0
+
+    async def close(self) -> None:
+        """There is nothing to close."""

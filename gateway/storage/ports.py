@@ -1,0 +1,213 @@
+"""What the gateway asks of a store. Every method raises StorageUnavailable when the store cannot be reached."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, Protocol, TypeVar
+
+from gateway.domain.identity import Caller, Key
+from gateway.domain.inference import Attempt, InferenceRequest, Settlement, Status
+from gateway.domain.jobs import Job
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the ledger is told once, when a request has ended. The texts are None where content is not logged."""
+
+    request: InferenceRequest
+    settlement: Settlement
+    prompt: str | None = None
+    answer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A request as the ledger shows it: the same as was entered, the texts only from `get(with_text=True)`.
+
+    `request.body` is always empty here: the text that was sent is `prompt`.
+    """
+
+    request: InferenceRequest
+    settlement: Settlement
+    prompt: str | None = None
+    answer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFilter:
+    """Which requests are looked for; None leaves a field open. `since` and `until` bound when they were accepted."""
+
+    since: datetime
+    until: datetime
+    caller: str | None = None
+    model: str | None = None
+    status: Status | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """Some rows, newest first, and the id to ask the next ones `after`; None when there are no more."""
+
+    rows: tuple[T, ...]
+    next_after: str | None = None
+
+
+class Requests(Protocol):
+    """The ledger and the prompt log: append-only, one row a request, one row an attempt, texts apart."""
+
+    async def settle(self, entry: Entry) -> bool:
+        """Write the request, its attempts and its texts, and end its job if it is one; all or nothing.
+
+        Safe to do twice: a request that is settled stays as it was, and False is returned. It is filed under the
+        moment that its id says, if the id is a UUIDv7. Raises ValueError for an id that is not a UUID.
+        """
+        ...
+
+    async def settlement(self, request_id: str) -> Settlement | None:
+        """How a request ended, or None while it has not been settled."""
+        ...
+
+    async def get(self, request_id: str, *, with_text: bool = False) -> Record | None:
+        """One request with its attempts."""
+        ...
+
+    async def find(self, wanted: RequestFilter, *, limit: int, after: str | None = None) -> Page[Record]:
+        """Requests newest first, with their attempts, without texts.
+
+        `wanted.model` may be what was asked for or what served. Raises InvalidRequest when `after` is no request's id.
+        """
+        ...
+
+
+class Jobs(Protocol):
+    """The jobs as their callers see them."""
+
+    async def accept(self, job: Job) -> Job:
+        """Keep a job, or return the one that is kept already under its id. Raises ValueError unless that is a UUID."""
+        ...
+
+    async def begin(self, job_id: str, at: datetime) -> None:
+        """Mark a queued job as in progress; a job in any other state stays as it is."""
+        ...
+
+    async def get(self, job_id: str) -> Job | None:
+        """One job."""
+        ...
+
+    async def find(
+        self, *, caller: str | None, status: Status | None, limit: int, after: str | None = None
+    ) -> Page[Job]:
+        """Jobs newest first. Raises InvalidRequest when `after` is no job's id."""
+        ...
+
+
+class Claims(Protocol):
+    """What keeps a job's model call from being paid twice: a claim before the call, the answer after it."""
+
+    async def claim(self, request_id: str, number: int, holder: str) -> Attempt | None:
+        """Claim attempt `number` before its call; returns the stored attempt if it had been answered already.
+
+        Raises Interrupted when the claim is there without an answer: its holder died, or still runs elsewhere.
+        """
+        ...
+
+    async def answer(self, request_id: str, attempt: Attempt, body: bytes | None) -> bool:
+        """Keep what came of a claimed attempt (`body` only for an answer).
+
+        False if it was given up meanwhile, or never claimed; the first of two answers stays.
+        """
+        ...
+
+    async def give_up(self, request_id: str, number: int) -> Attempt | None:
+        """Return the stored attempt if there is one; else close the claim, so that a late answer is refused.
+
+        Closed before it was made, a claim can no longer be made: `claim` raises Interrupted.
+        """
+        ...
+
+    async def result(self, request_id: str) -> bytes | None:
+        """The answer of the attempt that succeeded."""
+        ...
+
+
+class Keys(Protocol):
+    """Callers and their API keys."""
+
+    async def caller(self, digest: bytes, now: datetime) -> Caller | None:
+        """The caller whose valid (not expired, not revoked) key has this SHA-256."""
+        ...
+
+    async def add_caller(self, caller: Caller) -> Caller:
+        """Keep a caller; one of the same name is returned as it is kept."""
+        ...
+
+    async def add_key(self, key: Key) -> None:
+        """Keep a key for a caller that exists."""
+        ...
+
+    async def revoke_key(self, key_id: str, at: datetime) -> bool:
+        """Revoke a key; False when there is no such valid key."""
+        ...
+
+    async def keys(self) -> tuple[tuple[Caller, Key], ...]:
+        """All keys with their callers, oldest first."""
+        ...
+
+
+class Blobs(Protocol):
+    """Large payloads of Temporal, by reference (claim check). Content is encrypted before it comes here."""
+
+    async def put(self, key: str, data: bytes) -> None:
+        """Keep `data`; the same key again is the same data."""
+        ...
+
+    async def get(self, key: str) -> bytes | None:
+        """Read it back."""
+        ...
+
+
+class Store(Protocol):
+    """A store that is open: the ports it serves, its health, and its end."""
+
+    @property
+    def requests(self) -> Requests:
+        """The ledger; its store is that of the jobs, which it ends."""
+        ...
+
+    @property
+    def jobs(self) -> Jobs:
+        """The jobs."""
+        ...
+
+    @property
+    def claims(self) -> Claims:
+        """The claims on model calls."""
+        ...
+
+    @property
+    def keys(self) -> Keys:
+        """Callers and keys."""
+        ...
+
+    @property
+    def blobs(self) -> Blobs:
+        """Payloads by reference."""
+        ...
+
+    async def ping(self) -> None:
+        """Raise StorageUnavailable unless the store answers and has been migrated."""
+        ...
+
+    async def ensure_partitions(self, now: datetime) -> int:
+        """Make room for the ledger of this month and the next ones: a daily chore, safe to do at any time, anywhere.
+
+        Returns how many partitions were missing. Rows find a place without it too, only a worse one.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Finish what is under way and close all connections."""
+        ...

@@ -1,0 +1,64 @@
+"""Callers and their keys in PostgreSQL."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from gateway.domain.identity import Caller, Key
+from gateway.storage.postgres.database import Database
+from gateway.storage.postgres.named import Q
+from gateway.storage.postgres.rows import caller_of, key_of
+
+
+class PostgresKeys:
+    """The port `Keys`."""
+
+    def __init__(self, database: Database) -> None:
+        """`database` is the store's."""
+        self._database = database
+
+    async def caller(self, digest: bytes, now: datetime) -> Caller | None:
+        """The caller whose valid key has this SHA-256."""
+        row = await self._database.row(Q.keys.caller, {"digest": digest, "now": now})
+        return None if row is None else caller_of(row)
+
+    async def add_caller(self, caller: Caller) -> Caller:
+        """Keep a caller, or return the one of that name."""
+        row = await self._database.row(
+            Q.keys.add_caller,
+            {
+                "id": caller.id,
+                "name": caller.name,
+                "kind": caller.kind,
+                "rights": sorted(caller.rights),
+                "models": None if caller.models is None else sorted(caller.models),
+            },
+        )
+        if row is None:
+            raise AssertionError("an insert with RETURNING that updates on conflict has a row")
+        return caller_of(row)
+
+    async def add_key(self, key: Key) -> None:
+        """Keep a key for a caller that exists."""
+        await self._database.rows(
+            Q.keys.add_key,
+            {
+                "id": key.id,
+                "caller_id": key.caller_id,
+                "digest": key.digest,
+                "last_four": key.last_four,
+                "note": key.note,
+                "created_at": key.created_at,
+                "expires_at": key.expires_at,
+                "revoked_at": key.revoked_at,
+            },
+        )
+
+    async def revoke_key(self, key_id: str, at: datetime) -> bool:
+        """Revoke a key that is valid."""
+        return await self._database.row(Q.keys.revoke_key, {"id": key_id, "at": at}) is not None
+
+    async def keys(self) -> tuple[tuple[Caller, Key], ...]:
+        """All keys with their callers, oldest first."""
+        rows = await self._database.rows(Q.keys.keys)
+        return tuple((caller_of(row), key_of(row)) for row in rows)

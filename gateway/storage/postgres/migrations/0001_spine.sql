@@ -1,0 +1,247 @@
+-- migrate:up
+
+-- ---- the ledger ----------------------------------------------------------------------------------------------------
+-- Append-only and partitioned by the month in which a request was accepted: old months are dropped as whole tables.
+-- The default partitions take what no month was made for, so that no row is ever refused.
+-- No foreign keys and no updates here: a request, its attempts and its texts are written together, once.
+
+CREATE TABLE requests (
+    id                     uuid NOT NULL,
+    accepted_at            timestamptz NOT NULL,
+    finished_at            timestamptz NOT NULL,
+    deadline               timestamptz NOT NULL,
+    status                 text NOT NULL CHECK (status IN ('completed', 'failed', 'cancelled', 'expired')),
+    kind                   text NOT NULL,
+    mode                   text NOT NULL CHECK (mode IN ('sync', 'stream', 'job')),
+    durability             text NOT NULL CHECK (durability IN ('overlapped', 'start-first', 'degraded')),
+    endpoint               text NOT NULL,
+    door                   text NOT NULL,
+    origin                 text NOT NULL,
+    caller                 text NOT NULL,
+    model                  text NOT NULL,
+    served_model           text,
+    served_provider        text,
+    attempts               integer NOT NULL CHECK (attempts >= 0),
+    candidates             text[] NOT NULL,
+    decision               text[] NOT NULL,
+    rules_version          text NOT NULL,
+    limits                 jsonb NOT NULL,
+    tags                   jsonb NOT NULL,
+    metadata               jsonb NOT NULL,
+    deliver                jsonb NOT NULL,
+    trace_id               text NOT NULL,
+    traceparent            text NOT NULL,
+    client_request_id      text,
+    fingerprint            text NOT NULL,
+    queue_ms               double precision NOT NULL,
+    overhead_ms            double precision,
+    finish_reason          text,
+    input_tokens           bigint,
+    output_tokens          bigint,
+    cached_tokens          bigint,
+    reasoning_tokens       bigint,
+    usage_estimated        boolean NOT NULL,
+    cost_usd               numeric CHECK (cost_usd >= 0),
+    cost_unknown           boolean NOT NULL GENERATED ALWAYS AS (cost_usd IS NULL) STORED,
+    failure_code           text,
+    failure_message        text,
+    failure_detail         text,
+    failure_param          text,
+    failure_status         integer,
+    failure_retryable      boolean,
+    failure_retry_after_ms double precision,
+    PRIMARY KEY (accepted_at, id)
+) PARTITION BY RANGE (accepted_at);
+
+CREATE INDEX requests_id ON requests (id);
+CREATE INDEX requests_caller ON requests (caller, accepted_at, id);
+CREATE INDEX requests_status ON requests (status, accepted_at, id);
+CREATE INDEX requests_model ON requests (model, accepted_at, id);
+CREATE INDEX requests_served_model ON requests (served_model, accepted_at, id);
+
+CREATE TABLE requests_default PARTITION OF requests DEFAULT;
+
+CREATE TABLE attempts (
+    accepted_at            timestamptz NOT NULL,
+    request_id             uuid NOT NULL,
+    number                 integer NOT NULL CHECK (number >= 0),
+    model                  text NOT NULL,
+    provider               text NOT NULL,
+    upstream_model         text NOT NULL,
+    reason                 text NOT NULL,
+    outcome                text NOT NULL
+        CHECK (outcome IN ('succeeded', 'failed', 'broken', 'cancelled', 'interrupted', 'abandoned')),
+    started_at             timestamptz NOT NULL,
+    total_ms               double precision NOT NULL,
+    first_token_ms         double precision,
+    finish_reason          text,
+    provider_request_id    text,
+    input_tokens           bigint,
+    output_tokens          bigint,
+    cached_tokens          bigint,
+    reasoning_tokens       bigint,
+    usage_estimated        boolean NOT NULL,
+    cost_usd               numeric CHECK (cost_usd >= 0),
+    cost_unknown           boolean NOT NULL GENERATED ALWAYS AS (cost_usd IS NULL) STORED,
+    failure_code           text,
+    failure_message        text,
+    failure_detail         text,
+    failure_param          text,
+    failure_status         integer,
+    failure_retryable      boolean,
+    failure_retry_after_ms double precision,
+    PRIMARY KEY (accepted_at, request_id, number)
+) PARTITION BY RANGE (accepted_at);
+
+CREATE TABLE attempts_default PARTITION OF attempts DEFAULT;
+
+CREATE TABLE bodies (
+    accepted_at timestamptz NOT NULL,
+    request_id  uuid NOT NULL,
+    prompt      text,
+    answer      text,
+    PRIMARY KEY (accepted_at, request_id)
+) PARTITION BY RANGE (accepted_at);
+
+-- lz4 costs a fraction of pglz's time, but not every build of PostgreSQL has it. Partitions take it from their parent.
+DO $$
+BEGIN
+    ALTER TABLE bodies ALTER COLUMN prompt SET COMPRESSION lz4, ALTER COLUMN answer SET COMPRESSION lz4;
+EXCEPTION WHEN feature_not_supported OR invalid_parameter_value THEN
+    RAISE NOTICE 'this PostgreSQL has no lz4: texts are compressed by pglz';
+END
+$$;
+
+CREATE TABLE bodies_default PARTITION OF bodies DEFAULT;
+
+-- Makes the monthly partitions from the month of `moment` on; rows that the default partition took meanwhile move over.
+-- Safe to call often and from everywhere; returns how many it made.
+CREATE FUNCTION ensure_partitions(moment timestamptz, months_ahead integer) RETURNS integer
+LANGUAGE plpgsql
+SET lock_timeout = '5s'
+AS $$
+DECLARE
+    parent  text;
+    child   text;
+    columns text;
+    opens   timestamptz;
+    closes  timestamptz;
+    made    integer := 0;
+BEGIN
+    FOR ahead IN 0..months_ahead LOOP
+        -- Months are UTC's, whatever the session's time zone is.
+        opens := (date_trunc('month', moment AT TIME ZONE 'UTC') + make_interval(months => ahead)) AT TIME ZONE 'UTC';
+        closes := (opens AT TIME ZONE 'UTC' + interval '1 month') AT TIME ZONE 'UTC';
+        FOREACH parent IN ARRAY ARRAY['requests', 'attempts', 'bodies'] LOOP
+            child := format('%s_%s', parent, to_char(opens AT TIME ZONE 'UTC', 'YYYY_MM'));
+            CONTINUE WHEN to_regclass(child) IS NOT NULL;
+            PERFORM pg_advisory_xact_lock(hashtext('gateway.ensure_partitions'));
+            CONTINUE WHEN to_regclass(child) IS NOT NULL;  -- another replica was faster
+            SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) INTO columns
+              FROM pg_attribute
+             WHERE attrelid = parent::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = '';
+            EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL)', child, parent);
+            EXECUTE format(
+                'WITH moved AS (DELETE FROM %I WHERE accepted_at >= %L AND accepted_at < %L RETURNING %s)'
+                ' INSERT INTO %I (%s) SELECT %s FROM moved',
+                parent || '_default', opens, closes, columns, child, columns, columns);
+            EXECUTE format(
+                'ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', parent, child, opens, closes);
+            made := made + 1;
+        END LOOP;
+    END LOOP;
+    RETURN made;
+END
+$$;
+
+-- ---- jobs ----------------------------------------------------------------------------------------------------------
+CREATE TABLE jobs (
+    id                     uuid PRIMARY KEY,
+    caller                 text NOT NULL,
+    endpoint               text NOT NULL,
+    kind                   text NOT NULL,
+    model                  text NOT NULL,
+    status                 text NOT NULL
+        CHECK (status IN ('queued', 'in_progress', 'completed', 'failed', 'cancelled', 'expired')),
+    created_at             timestamptz NOT NULL,
+    deadline               timestamptz NOT NULL,
+    started_at             timestamptz,
+    completed_at           timestamptz,
+    served_model           text,
+    attempts               integer NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+    input_tokens           bigint,
+    output_tokens          bigint,
+    cached_tokens          bigint,
+    reasoning_tokens       bigint,
+    usage_estimated        boolean NOT NULL DEFAULT false,
+    cost_usd               numeric CHECK (cost_usd >= 0),
+    failure_code           text,
+    failure_message        text,
+    failure_detail         text,
+    failure_param          text,
+    failure_status         integer,
+    failure_retryable      boolean,
+    failure_retry_after_ms double precision,
+    deliver                jsonb NOT NULL DEFAULT '{}',
+    metadata               jsonb NOT NULL DEFAULT '{}',
+    trace_id               text NOT NULL DEFAULT '',
+    fingerprint            text NOT NULL DEFAULT ''
+);
+
+CREATE INDEX jobs_created ON jobs (created_at, id);
+CREATE INDEX jobs_caller ON jobs (caller, created_at, id);
+CREATE INDEX jobs_status ON jobs (status, created_at, id);
+
+-- What keeps a job's model call from being paid twice. `token` tells one call of `claim` from another by the same holder.
+CREATE TABLE claims (
+    request_id uuid NOT NULL,
+    number     integer NOT NULL CHECK (number >= 0),
+    token      uuid NOT NULL,
+    holder     text NOT NULL,
+    state      text NOT NULL CHECK (state IN ('claimed', 'answered', 'given_up')),
+    attempt    jsonb,
+    answer     bytea,
+    claimed_at timestamptz NOT NULL DEFAULT now(),
+    ended_at   timestamptz,
+    PRIMARY KEY (request_id, number),
+    CHECK ((state = 'answered') = (attempt IS NOT NULL))
+);
+
+-- ---- callers and their keys ----------------------------------------------------------------------------------------
+CREATE TABLE callers (
+    id         text PRIMARY KEY,
+    name       text NOT NULL UNIQUE,
+    kind       text NOT NULL CHECK (kind IN ('agent', 'person', 'service')),
+    rights     text[] NOT NULL,
+    models     text[],
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE api_keys (
+    id         text PRIMARY KEY,
+    caller_id  text NOT NULL REFERENCES callers (id),
+    digest     bytea NOT NULL UNIQUE CHECK (octet_length(digest) = 32),
+    last_four  text NOT NULL,
+    note       text NOT NULL DEFAULT '',
+    created_at timestamptz NOT NULL,
+    expires_at timestamptz,
+    revoked_at timestamptz
+);
+
+CREATE INDEX api_keys_caller ON api_keys (caller_id);
+
+-- ---- large payloads of Temporal, by reference ------------------------------------------------------------------------
+CREATE TABLE blobs (
+    key        text PRIMARY KEY,
+    data       bytea NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- Blobs come encrypted: compressing them again would only cost time.
+ALTER TABLE blobs ALTER COLUMN data SET STORAGE EXTERNAL;
+
+CREATE INDEX blobs_created ON blobs (created_at);
+
+-- migrate:down
+DROP TABLE blobs, api_keys, callers, claims, jobs, bodies, attempts, requests;
+DROP FUNCTION ensure_partitions(timestamptz, integer);

@@ -1,0 +1,34 @@
+-- The jobs as their callers see them. A job is ended by `requests.settle`, together with its ledger row.
+
+-- name: accept
+-- Keeps a job, or returns the one that is kept under its id. The update changes nothing: it makes RETURNING see the row.
+INSERT INTO jobs (
+    id, caller, endpoint, kind, model, status, created_at, deadline, started_at, completed_at, served_model, attempts,
+    input_tokens, output_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost_usd, failure_code,
+    failure_message, failure_detail, failure_param, failure_status, failure_retryable, failure_retry_after_ms, deliver,
+    metadata, trace_id, fingerprint)
+VALUES (
+    %(id)s, %(caller)s, %(endpoint)s, %(kind)s, %(model)s, %(status)s, %(created_at)s, %(deadline)s, %(started_at)s,
+    %(completed_at)s, %(served_model)s, %(attempts)s, %(input_tokens)s, %(output_tokens)s, %(cached_tokens)s,
+    %(reasoning_tokens)s, %(usage_estimated)s, %(cost_usd)s, %(failure_code)s, %(failure_message)s, %(failure_detail)s,
+    %(failure_param)s, %(failure_status)s, %(failure_retryable)s, %(failure_retry_after_ms)s, %(deliver)s,
+    %(metadata)s, %(trace_id)s, %(fingerprint)s)
+ON CONFLICT (id) DO UPDATE SET id = jobs.id
+RETURNING *;
+
+-- name: begin
+-- Marks a queued job as in progress; in any other state it stays as it is.
+UPDATE jobs SET status = 'in_progress', started_at = %(at)s WHERE id = %(id)s AND status = 'queued';
+
+-- name: get
+-- One job by its id.
+SELECT * FROM jobs WHERE id = %(id)s;
+
+-- name: find
+-- Jobs newest first, by keyset.
+SELECT * FROM jobs
+ WHERE (%(after)s::uuid IS NULL OR (created_at, id) < (%(after_at)s::timestamptz, %(after)s::uuid))
+   AND (%(caller)s::text IS NULL OR caller = %(caller)s)
+   AND (%(status)s::text IS NULL OR status = %(status)s)
+ ORDER BY created_at DESC, id DESC
+ LIMIT %(limit)s;

@@ -1,0 +1,98 @@
+-- The ledger and the prompt log.
+
+-- name: settle
+-- Enters a batch of ended requests with their attempts and texts and ends their jobs, each request exactly once; returns
+-- the ids that were new. One statement, so one transaction and one round trip; rows come as JSON, texts as arrays.
+-- A job that was ended before its acceptance was written (cancelled at once) is kept here: accepting it finds it ended.
+WITH told AS MATERIALIZED (
+  SELECT * FROM json_populate_recordset(NULL::requests, %(requests)s::json)
+), entered AS (
+  INSERT INTO requests (
+    id, accepted_at, finished_at, deadline, status, kind, mode, durability, endpoint, door, origin, caller, model,
+    served_model, served_provider, attempts, candidates, decision, rules_version, limits, tags, metadata, deliver,
+    trace_id, traceparent, client_request_id, fingerprint, queue_ms, overhead_ms, finish_reason, input_tokens,
+    output_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost_usd, failure_code, failure_message,
+    failure_detail, failure_param, failure_status, failure_retryable, failure_retry_after_ms)
+  SELECT
+    id, accepted_at, finished_at, deadline, status, kind, mode, durability, endpoint, door, origin, caller, model,
+    served_model, served_provider, attempts, candidates, decision, rules_version, limits, tags, metadata, deliver,
+    trace_id, traceparent, client_request_id, fingerprint, queue_ms, overhead_ms, finish_reason, input_tokens,
+    output_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost_usd, failure_code, failure_message,
+    failure_detail, failure_param, failure_status, failure_retryable, failure_retry_after_ms
+    FROM told
+  ON CONFLICT DO NOTHING
+  RETURNING accepted_at, id
+), tried AS (
+  INSERT INTO attempts (
+    accepted_at, request_id, number, model, provider, upstream_model, reason, outcome, started_at, total_ms,
+    first_token_ms, finish_reason, provider_request_id, input_tokens, output_tokens, cached_tokens, reasoning_tokens,
+    usage_estimated, cost_usd, failure_code, failure_message, failure_detail, failure_param, failure_status,
+    failure_retryable, failure_retry_after_ms)
+  SELECT
+    accepted_at, request_id, number, model, provider, upstream_model, reason, outcome, started_at, total_ms,
+    first_token_ms, finish_reason, provider_request_id, input_tokens, output_tokens, cached_tokens, reasoning_tokens,
+    usage_estimated, cost_usd, failure_code, failure_message, failure_detail, failure_param, failure_status,
+    failure_retryable, failure_retry_after_ms
+    FROM json_populate_recordset(NULL::attempts, %(attempts)s::json)
+    JOIN entered USING (accepted_at) WHERE entered.id = request_id
+), kept AS (
+  INSERT INTO bodies (accepted_at, request_id, prompt, answer)
+  SELECT accepted_at, entered.id, prompt, answer
+    FROM unnest(%(ids)b::text[], %(prompts)b::text[], %(answers)b::text[]) AS b(id, prompt, answer)
+    JOIN entered ON entered.id = b.id::uuid
+), ended AS (
+  INSERT INTO jobs (
+    id, caller, endpoint, kind, model, status, created_at, deadline, completed_at, served_model, attempts, input_tokens,
+    output_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost_usd, failure_code, failure_message,
+    failure_detail, failure_param, failure_status, failure_retryable, failure_retry_after_ms, deliver, metadata,
+    trace_id, fingerprint)
+  SELECT
+    id, caller, endpoint, kind, model, status, accepted_at, deadline, finished_at, served_model, attempts, input_tokens,
+    output_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost_usd, failure_code, failure_message,
+    failure_detail, failure_param, failure_status, failure_retryable, failure_retry_after_ms, deliver, metadata,
+    trace_id, fingerprint
+    FROM told JOIN entered USING (accepted_at, id) WHERE mode = 'job'
+  ON CONFLICT (id) DO UPDATE SET (
+    status, completed_at, served_model, attempts, input_tokens, output_tokens, cached_tokens, reasoning_tokens,
+    usage_estimated, cost_usd, failure_code, failure_message, failure_detail, failure_param, failure_status,
+    failure_retryable, failure_retry_after_ms) = (
+    excluded.status, excluded.completed_at, excluded.served_model, excluded.attempts, excluded.input_tokens,
+    excluded.output_tokens, excluded.cached_tokens, excluded.reasoning_tokens, excluded.usage_estimated,
+    excluded.cost_usd, excluded.failure_code, excluded.failure_message, excluded.failure_detail,
+    excluded.failure_param, excluded.failure_status, excluded.failure_retryable, excluded.failure_retry_after_ms)
+  WHERE jobs.status IN ('queued', 'in_progress')
+)
+SELECT id FROM entered;
+
+-- name: get
+-- One request by its id. The bounds are one moment where the id says it (a UUIDv7), so that one partition is looked at.
+SELECT * FROM requests WHERE id = %(id)s AND accepted_at BETWEEN %(earliest)s AND %(latest)s;
+
+-- name: attempts_of
+-- The attempts of some requests that were accepted between two moments.
+SELECT * FROM attempts
+ WHERE accepted_at BETWEEN %(earliest)s AND %(latest)s AND request_id = ANY(%(ids)s)
+ ORDER BY request_id, number;
+
+-- name: texts_of
+-- What one request's caller sent and got.
+SELECT prompt, answer FROM bodies WHERE accepted_at = %(accepted_at)s AND request_id = %(id)s;
+
+-- name: find
+-- Requests of a period, newest first, by keyset. A model is looked for as what was asked and as what served.
+SELECT * FROM requests
+ WHERE accepted_at >= %(since)s AND accepted_at < %(until)s
+   AND (%(after)s::uuid IS NULL OR (accepted_at, id) < (%(after_at)s::timestamptz, %(after)s::uuid))
+   AND (%(caller)s::text IS NULL OR caller = %(caller)s)
+   AND (%(model)s::text IS NULL OR model = %(model)s OR served_model = %(model)s)
+   AND (%(status)s::text IS NULL OR status = %(status)s)
+ ORDER BY accepted_at DESC, id DESC
+ LIMIT %(limit)s;
+
+-- name: ensure_partitions
+-- Makes the partitions of the month of `now` and of those to come; a daily chore that is safe to do at any time.
+SELECT ensure_partitions(%(now)s, %(months_ahead)s) AS made;
+
+-- name: ping
+-- Whether the database answers and has been migrated: readiness asks it.
+SELECT to_regclass('requests') IS NOT NULL AS migrated;

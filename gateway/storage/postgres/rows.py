@@ -1,0 +1,285 @@
+"""Between our values and their rows: what each column holds, and the value that a row stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+import msgspec
+
+from gateway.domain.identity import Caller, CallerKind, Key, Right
+from gateway.domain.inference import (
+    Attempt,
+    Durability,
+    Failure,
+    InferenceRequest,
+    Kind,
+    Limits,
+    Mode,
+    Outcome,
+    Settlement,
+    Status,
+    Usage,
+)
+from gateway.domain.jobs import Job
+from gateway.storage.ports import Entry, Record
+
+Row = Mapping[str, Any]
+
+_RIGHTS = frozenset(right.value for right in Right)
+
+
+def request_row(entry: Entry, accepted_at: datetime) -> dict[str, object]:
+    """The ledger row of a request."""
+    request, settlement = entry.request, entry.settlement
+    served = settlement.served
+    return {
+        "id": request.id,
+        "accepted_at": accepted_at,
+        "finished_at": settlement.finished_at,
+        "deadline": request.deadline,
+        "status": settlement.status,
+        "kind": request.kind,
+        "mode": request.mode,
+        "durability": request.durability,
+        "endpoint": request.endpoint,
+        "door": request.door,
+        "origin": request.origin,
+        "caller": request.caller,
+        "model": request.model,
+        "served_model": served.model if served else None,
+        "served_provider": served.provider if served else None,
+        "attempts": len(settlement.attempts),
+        "candidates": request.candidates,
+        "decision": settlement.decision,
+        "rules_version": request.rules_version,
+        "limits": request.limits,
+        "tags": request.tags,
+        "metadata": request.metadata,
+        "deliver": request.deliver,
+        "trace_id": request.trace_id,
+        "traceparent": request.traceparent,
+        "client_request_id": request.client_request_id,
+        "fingerprint": request.fingerprint,
+        "queue_ms": settlement.queue_ms,
+        "overhead_ms": settlement.overhead_ms,
+        "finish_reason": served.finish_reason if served else None,
+        "cost_usd": settlement.cost_usd,
+        **_usage_columns(settlement.usage),
+        **_failure_columns(settlement.failure),
+    }
+
+
+def attempt_row(request_id: str, accepted_at: datetime, attempt: Attempt) -> dict[str, object]:
+    """The ledger row of an attempt."""
+    return {
+        "request_id": request_id,
+        "accepted_at": accepted_at,
+        "number": attempt.number,
+        "model": attempt.model,
+        "provider": attempt.provider,
+        "upstream_model": attempt.upstream_model,
+        "reason": attempt.reason,
+        "outcome": attempt.outcome,
+        "started_at": attempt.started_at,
+        "total_ms": attempt.total_ms,
+        "first_token_ms": attempt.first_token_ms,
+        "finish_reason": attempt.finish_reason,
+        "provider_request_id": attempt.provider_request_id,
+        "cost_usd": attempt.cost_usd,
+        **_usage_columns(attempt.usage),
+        **_failure_columns(attempt.failure),
+    }
+
+
+def job_row(job: Job) -> dict[str, object]:
+    """The row of a job, its mappings as they are."""
+    return {
+        "id": job.id,
+        "caller": job.caller,
+        "endpoint": job.endpoint,
+        "kind": job.kind,
+        "model": job.model,
+        "status": job.status,
+        "created_at": job.created_at,
+        "deadline": job.deadline,
+        "started_at": job.started_at,
+        "completed_at": job.completed_at,
+        "served_model": job.served_model,
+        "attempts": job.attempts,
+        "cost_usd": job.cost_usd,
+        "deliver": job.deliver,
+        "metadata": job.metadata,
+        "trace_id": job.trace_id,
+        "fingerprint": job.fingerprint,
+        **_usage_columns(job.usage),
+        **_failure_columns(job.failure),
+    }
+
+
+def record_of(row: Row, attempts: Iterable[Row], texts: Row | None = None) -> Record:
+    """The record of a ledger row, of its attempts' rows in order and, if they are wanted, of its texts."""
+    request = InferenceRequest(
+        id=str(row["id"]),
+        kind=Kind(row["kind"]),
+        mode=Mode(row["mode"]),
+        endpoint=row["endpoint"],
+        door=row["door"],
+        caller=row["caller"],
+        model=row["model"],
+        body="",
+        accepted_at=row["accepted_at"],
+        deadline=row["deadline"],
+        durability=Durability(row["durability"]),
+        origin=row["origin"],
+        candidates=tuple(row["candidates"]),
+        rules_version=row["rules_version"],
+        limits=msgspec.convert(row["limits"], Limits),
+        tags=row["tags"],
+        metadata=row["metadata"],
+        deliver=row["deliver"],
+        trace_id=row["trace_id"],
+        traceparent=row["traceparent"],
+        client_request_id=row["client_request_id"],
+        fingerprint=row["fingerprint"],
+    )
+    texts = texts or {}
+    return Record(
+        request, settlement_of(row, attempts), prompt=texts.get("prompt"), answer=texts.get("answer")
+    )
+
+
+def settlement_of(row: Row, attempts: Iterable[Row]) -> Settlement:
+    """How the request of a ledger row ended."""
+    return Settlement(
+        request_id=str(row["id"]),
+        status=Status(row["status"]),
+        finished_at=row["finished_at"],
+        attempts=tuple(_attempt_of(each) for each in attempts),
+        failure=_failure_of(row),
+        queue_ms=row["queue_ms"],
+        overhead_ms=row["overhead_ms"],
+        decision=tuple(row["decision"]),
+    )
+
+
+def job_of(row: Row) -> Job:
+    """The job of a row."""
+    return Job(
+        id=str(row["id"]),
+        caller=row["caller"],
+        endpoint=row["endpoint"],
+        kind=row["kind"],
+        model=row["model"],
+        status=Status(row["status"]),
+        created_at=row["created_at"],
+        deadline=row["deadline"],
+        started_at=row["started_at"],
+        completed_at=row["completed_at"],
+        served_model=row["served_model"],
+        attempts=row["attempts"],
+        usage=_usage_of(row),
+        cost_usd=row["cost_usd"],
+        failure=_failure_of(row),
+        deliver=row["deliver"],
+        metadata=row["metadata"],
+        trace_id=row["trace_id"],
+        fingerprint=row["fingerprint"],
+    )
+
+
+def caller_of(row: Row) -> Caller:
+    """The caller of a row. Rights that a newer version knows are left out: this one could not grant them."""
+    models = cast("list[str] | None", row["models"])
+    return Caller(
+        id=row["id"],
+        name=row["name"],
+        kind=CallerKind(row["kind"]),
+        rights=frozenset(Right(right) for right in row["rights"] if right in _RIGHTS),
+        models=None if models is None else frozenset(models),
+        key_id=row["key_id"],
+    )
+
+
+def key_of(row: Row) -> Key:
+    """The key of a row of `keys`."""
+    return Key(
+        id=row["key_id"],
+        caller_id=row["id"],
+        digest=row["digest"],
+        last_four=row["last_four"],
+        created_at=row["created_at"],
+        expires_at=row["expires_at"],
+        revoked_at=row["revoked_at"],
+        note=row["note"],
+    )
+
+
+def _attempt_of(row: Row) -> Attempt:
+    return Attempt(
+        number=row["number"],
+        model=row["model"],
+        provider=row["provider"],
+        upstream_model=row["upstream_model"],
+        reason=row["reason"],
+        outcome=Outcome(row["outcome"]),
+        started_at=row["started_at"],
+        total_ms=row["total_ms"],
+        first_token_ms=row["first_token_ms"],
+        failure=_failure_of(row),
+        usage=_usage_of(row),
+        cost_usd=row["cost_usd"],
+        finish_reason=row["finish_reason"],
+        provider_request_id=row["provider_request_id"],
+    )
+
+
+def _usage_columns(usage: Usage | None) -> dict[str, object]:
+    return {
+        "input_tokens": usage.input if usage else None,
+        "output_tokens": usage.output if usage else None,
+        "cached_tokens": usage.cached if usage else None,
+        "reasoning_tokens": usage.reasoning if usage else None,
+        "usage_estimated": usage.estimated if usage else False,
+    }
+
+
+def _usage_of(row: Row) -> Usage | None:
+    if row["input_tokens"] is None:
+        return None
+    return Usage(
+        input=row["input_tokens"],
+        output=row["output_tokens"],
+        cached=row["cached_tokens"],
+        reasoning=row["reasoning_tokens"],
+        estimated=row["usage_estimated"],
+    )
+
+
+def _failure_columns(failure: Failure | None) -> dict[str, object]:
+    wait = failure.retry_after if failure else None
+    return {
+        "failure_code": failure.code if failure else None,
+        "failure_message": failure.message if failure else None,
+        "failure_detail": failure.detail if failure else None,
+        "failure_param": failure.param if failure else None,
+        "failure_status": failure.status if failure else None,
+        "failure_retryable": failure.retryable if failure else None,
+        "failure_retry_after_ms": wait / timedelta(milliseconds=1) if wait is not None else None,
+    }
+
+
+def _failure_of(row: Row) -> Failure | None:
+    if row["failure_code"] is None:
+        return None
+    wait = row["failure_retry_after_ms"]
+    return Failure(
+        code=row["failure_code"],
+        message=row["failure_message"],
+        retryable=row["failure_retryable"],
+        param=row["failure_param"],
+        status=row["failure_status"],
+        detail=row["failure_detail"],
+        retry_after=None if wait is None else timedelta(milliseconds=wait),
+    )

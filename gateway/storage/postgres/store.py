@@ -1,0 +1,55 @@
+"""The store in PostgreSQL: every port over one pool of connections."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from gateway.domain.errors import StorageUnavailable
+from gateway.settings import Postgres
+from gateway.storage.postgres.blobs import PostgresBlobs
+from gateway.storage.postgres.database import Database
+from gateway.storage.postgres.jobs import PostgresClaims, PostgresJobs
+from gateway.storage.postgres.keys import PostgresKeys
+from gateway.storage.postgres.named import Q
+from gateway.storage.postgres.requests import PostgresRequests
+
+MONTHS_AHEAD: Final = 2
+
+
+class PostgresStore:
+    """The port `Store`."""
+
+    def __init__(self, database: Database) -> None:
+        """`database` is open already, and closed with the store."""
+        self._database = database
+        self.requests = PostgresRequests(database)
+        self.jobs = PostgresJobs(database)
+        self.claims = PostgresClaims(database)
+        self.keys = PostgresKeys(database)
+        self.blobs = PostgresBlobs(database)
+
+    async def ping(self) -> None:
+        """Raise StorageUnavailable unless the database answers and has been migrated."""
+        row = await self._database.row(Q.requests.ping)
+        if row is None or not row["migrated"]:
+            raise StorageUnavailable(detail="the database has not been migrated")
+
+    async def ensure_partitions(self, now: datetime) -> int:
+        """Make the ledger's partitions of this month and the next ones; returns how many were missing."""
+        row = await self._database.row(
+            Q.requests.ensure_partitions, {"now": now, "months_ahead": MONTHS_AHEAD}
+        )
+        return 0 if row is None else row["made"]
+
+    async def close(self) -> None:
+        """Write what waits and close all connections."""
+        await self.requests.close()
+        await self._database.close()
+
+
+async def open_store(settings: Postgres) -> PostgresStore:
+    """Open the store; a database that is away is looked for in the background, and does not make this fail."""
+    database = Database(settings)
+    await database.open()
+    return PostgresStore(database)

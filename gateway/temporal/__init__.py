@@ -1,0 +1,1 @@
+"""How the gateway speaks to Temporal: the client, what its payloads look like, its names."""

@@ -1,0 +1,169 @@
+"""Payloads of Temporal: compressed, then encrypted with AES-256-GCM under a ring of keys; large ones by reference.
+
+The key's id stands in the payload's metadata, so that keys can be rotated: new payloads use the active key, old ones
+stay readable as long as their key is in the ring. The metadata is authenticated with the data.
+"""
+
+from __future__ import annotations
+
+import os
+from base64 import b64decode
+from binascii import Error as Base64Error
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from typing import Protocol
+
+import zstandard
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from temporalio.api.common.v1 import Payload
+from temporalio.converter import (
+    PayloadCodec,
+    StorageDriver,
+    StorageDriverClaim,
+    StorageDriverRetrieveContext,
+    StorageDriverStoreContext,
+)
+from typing_extensions import override
+
+from gateway.domain.secret import Secret
+
+ENCODING = b"binary/gateway-aes256gcm"
+_NONCE = 12
+_NONCES = 256  # are drawn from the kernel at once: a call for each payload cost more than its encryption
+_COMPRESS_FROM = 2048  # bytes; setting up a compressor costs more than it saves on less
+_LARGEST = 256 * 1024 * 1024  # bounds what a forged frame may claim to expand to
+
+
+class CodecError(Exception):
+    """A payload cannot be read: its key is not in the ring, or it was changed."""
+
+
+class KeyRing:
+    """AES-256 keys by id, one of them active for new payloads."""
+
+    def __init__(self, active: str, keys: Mapping[str, Secret]) -> None:
+        """`keys` holds base64 of 32 bytes each. Raises ValueError naming the key id that is wrong, never its value."""
+        self._ciphers: dict[str, AESGCM] = {}
+        for key_id, secret in keys.items():
+            try:
+                raw = b64decode(secret.reveal(), validate=True)
+            except (Base64Error, ValueError):
+                raw = b""
+            if len(raw) != 32:
+                raise ValueError(f"temporal.encryption.keys.{key_id}: expected base64 of 32 bytes")
+            self._ciphers[key_id] = AESGCM(raw)
+        if active not in self._ciphers:
+            known = ", ".join(sorted(self._ciphers)) or "none"
+            raise ValueError(f"temporal.encryption.active: {active!r} is not among the keys ({known})")
+        self.active = active
+        self._nonces: list[bytes] = []
+
+    def encrypt(self, data: bytes, bound: bytes = b"") -> bytes:
+        """Encrypt with the active key; `bound` must be given again to decrypt."""
+        try:
+            nonce = self._nonces.pop()
+        except IndexError:
+            drawn = os.urandom(_NONCE * _NONCES)
+            self._nonces = [drawn[at : at + _NONCE] for at in range(_NONCE, len(drawn), _NONCE)]
+            nonce = drawn[:_NONCE]
+        return nonce + self._ciphers[self.active].encrypt(nonce, data, bound)
+
+    def decrypt(self, key_id: str, data: bytes, bound: bytes = b"") -> bytes:
+        """Decrypt what `encrypt` made. Raises CodecError."""
+        cipher = self._ciphers.get(key_id)
+        if cipher is None:
+            raise CodecError(f"the payload was encrypted with key {key_id!r}, which is not in the ring")
+        try:
+            return cipher.decrypt(data[:_NONCE], data[_NONCE:], bound)
+        except InvalidTag as e:
+            raise CodecError("the payload was changed or encrypted with another key of the same id") from e
+
+
+class GatewayCodec(PayloadCodec):
+    """Compresses and encrypts every payload."""
+
+    def __init__(self, ring: KeyRing, *, compress: bool = True) -> None:
+        """`compress` off saves a little time where payloads are small."""
+        self._ring = ring
+        self._zip = zstandard.ZstdCompressor(level=1, write_content_size=True) if compress else None
+        self._unzip = zstandard.ZstdDecompressor()
+
+    @override
+    async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        return [self._encode(p) for p in payloads]
+
+    @override
+    async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        return [self._decode(p) for p in payloads]
+
+    def _encode(self, payload: Payload) -> Payload:
+        if payload.metadata.get("encoding") == ENCODING:
+            return payload
+        plain = payload.SerializeToString()
+        packed = self._zip is not None and len(plain) >= _COMPRESS_FROM
+        if packed and self._zip is not None:
+            plain = self._zip.compress(plain)
+        form = b"zstd" if packed else b"plain"
+        key_id = self._ring.active.encode()
+        return Payload(
+            metadata={"encoding": ENCODING, "key": key_id, "form": form},
+            data=self._ring.encrypt(plain, bound=form),
+        )
+
+    def _decode(self, payload: Payload) -> Payload:
+        if payload.metadata.get("encoding") != ENCODING:
+            return payload
+        form = payload.metadata.get("form", b"plain")
+        plain = self._ring.decrypt(payload.metadata.get("key", b"").decode(), payload.data, bound=form)
+        if form == b"zstd":
+            plain = self._unzip.decompress(plain, max_output_size=_LARGEST)
+        return Payload.FromString(plain)
+
+
+class BlobStore(Protocol):
+    """Where large payloads are kept (the port `storage.ports.Blobs`)."""
+
+    async def put(self, key: str, data: bytes) -> None:
+        """Keep the data."""
+        ...
+
+    async def get(self, key: str) -> bytes | None:
+        """Read it back."""
+        ...
+
+
+class ClaimCheck(StorageDriver):
+    """Keeps payloads over the threshold in our own store; Temporal carries only their SHA-256."""
+
+    def __init__(self, blobs: BlobStore) -> None:
+        """The payloads come here already encrypted."""
+        self._blobs = blobs
+
+    @override
+    def name(self) -> str:
+        return "gateway-blobs"
+
+    @override
+    async def store(
+        self, context: StorageDriverStoreContext, payloads: Sequence[Payload]
+    ) -> list[StorageDriverClaim]:
+        claims: list[StorageDriverClaim] = []
+        for payload in payloads:
+            data = payload.SerializeToString()
+            key = sha256(data).hexdigest()
+            await self._blobs.put(key, data)
+            claims.append(StorageDriverClaim({"key": key}))
+        return claims
+
+    @override
+    async def retrieve(
+        self, context: StorageDriverRetrieveContext, claims: Sequence[StorageDriverClaim]
+    ) -> list[Payload]:
+        found: list[Payload] = []
+        for claim in claims:
+            data = await self._blobs.get(claim.claim_data["key"])
+            if data is None:
+                raise CodecError("a large payload is no longer kept: its retention has passed")
+            found.append(Payload.FromString(data))
+        return found

@@ -1,0 +1,1 @@
+"""Generated from `proto/gateway/v1` by `make proto`; committed, and never edited."""

@@ -1,0 +1,212 @@
+"""One process's services over memory and scripted models, and its gRPC server: for the tests of the doors.
+
+The engine is a double that tells each request's story in this process: what the workflow decides, without a workflow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import grpc
+import msgspec
+
+from api.rpc.server import build_server
+from api.service.inference import InferenceService
+from api.service.jobs import JobsService
+from api.service.models import ModelsService
+from api.service.requests import RequestsService
+from gateway.attempt import Attempts, Try
+from gateway.domain.errors import EngineUnavailable, StorageUnavailable, Unauthenticated
+from gateway.domain.identity import Caller, Right
+from gateway.domain.inference import Attempt, InferenceRequest, Mode, settle
+from gateway.domain.registry import Registry
+from gateway.domain.rules import Facts, next_choice
+from gateway.drive import drive
+from gateway.exchange import Exchanges
+from gateway.providers.catalogue import open_provider
+from gateway.providers.ports import CallTimeouts
+from gateway.recorder import Recorder
+from gateway.settings import Api, Inference, Settings
+from gateway.storage.memory import MemoryStore
+from tests.builders import a_caller, a_model, a_registry, an_admin
+
+KEY, OTHER, ADMIN, POWERLESS = "sk-agent", "sk-other", "sk-admin", "sk-powerless"
+CALLERS = {
+    KEY: a_caller(),
+    OTHER: a_caller(id="agent-2", name="agent-2"),
+    ADMIN: an_admin(),
+    POWERLESS: a_caller(id="agent-3", name="agent-3", rights=frozenset[Right]()),
+}
+_QUICK = timedelta(seconds=5)
+
+
+@dataclass(slots=True)
+class KnownKeys:
+    """Identifies callers by a table; `down` plays a database that is away."""
+
+    callers: Mapping[str, Caller] = field(default_factory=lambda: CALLERS)
+    down: bool = False
+
+    async def identify(self, token: str) -> Caller:
+        """The caller whose token this is."""
+        if self.down:
+            raise StorageUnavailable
+        if token not in self.callers:
+            raise Unauthenticated
+        return self.callers[token]
+
+
+class Engine:
+    """Runs each request's story here and at once; `up` false plays an engine that is away."""
+
+    def __init__(
+        self, exchanges: Exchanges, attempts: Attempts, recorder: Recorder, store: MemoryStore
+    ) -> None:
+        self.up = True
+        self._exchanges = exchanges
+        self._attempts = attempts
+        self._recorder = recorder
+        self._store = store
+        self._running: dict[str, asyncio.Task[Any]] = {}
+
+    async def start(self, request: InferenceRequest) -> bool:
+        """Begin the story."""
+        if not self.up:
+            raise EngineUnavailable
+        if request.id in self._running:
+            return False
+        exchange = self._exchanges.get(request.id)
+        story = self._job(request) if exchange is None else drive(exchange, self._recorder)
+        self._running[request.id] = asyncio.create_task(story)
+        return True
+
+    async def cancel(self, workflow_id: str) -> bool:
+        """Cancel a job."""
+        return self._running[workflow_id].cancel()
+
+    async def _job(self, request: InferenceRequest) -> None:
+        assert request.mode is Mode.JOB
+        await asyncio.sleep(0.02)
+        await self._store.jobs.begin(request.id, datetime.now(UTC))
+        attempts: tuple[Attempt, ...] = ()
+        cancelled = False
+        while True:
+            facts = Facts(request.model, request.candidates, datetime.now(UTC))
+            choice = next_choice(facts, attempts, request.limits, request.deadline)
+            if isinstance(choice, str) or cancelled:
+                break
+            number = len(attempts) + 1
+            await self._store.claims.claim(request.id, number, "test")
+            body = msgspec.json.decode(request.body, type=dict[str, msgspec.Raw])
+            attempt, reply = await self._attempts.complete(Try(request, body, number, choice))
+            cancelled = attempt.outcome == "cancelled"
+            await self._store.claims.answer(request.id, attempt, None if reply is None else reply.body)
+            attempts = (*attempts, attempt)
+        await self._recorder.record(
+            request, settle(request, attempts, datetime.now(UTC), cancelled=cancelled)
+        )
+
+    async def close(self) -> None:
+        """Let the stories end."""
+        for task in self._running.values():
+            task.cancel()
+        await asyncio.gather(*self._running.values(), return_exceptions=True)
+
+
+def registry() -> Registry:
+    """Models that behave and models that do not."""
+    return a_registry(
+        a_model("good"),
+        a_model("dear", price=None),
+        a_model("tools", upstream_model="scripted-tool-calls"),
+        a_model("slow", upstream_model="scripted-ok?latency_ms=30000"),
+        a_model("dripping", upstream_model="scripted-ok?tokens=400&chunk_interval_ms=50"),
+        a_model("endless", upstream_model="scripted-ok?tokens=20000"),
+        a_model("down", upstream_model="scripted-503"),
+        a_model("limited", upstream_model="scripted-429?retry_after=7"),
+        a_model("rejects", upstream_model="scripted-400"),
+        a_model("breaks", upstream_model="scripted-close-mid-stream"),
+        assistant=("down", "good"),
+    )
+
+
+@dataclass(slots=True)
+class World:
+    """Everything that a door opens on, and the doubles behind it."""
+
+    settings: Settings
+    store: MemoryStore
+    identity: KnownKeys
+    engine: Engine
+    exchanges: Exchanges
+    upstream: Any
+    inference: InferenceService
+    jobs: JobsService
+    requests: RequestsService
+    models: ModelsService
+    ready: bool = True
+
+
+def a_world(settings: Settings | None = None) -> World:
+    """A process of its own."""
+    settings = settings or Settings(inference=Inference(deadline=timedelta(seconds=20)), api=Api(grpc_port=0))
+    models = registry()
+    provider: Any = open_provider("scripted", settings.providers)
+    store, exchanges = MemoryStore(), Exchanges("here")
+    attempts = Attempts(
+        lambda: models, {"scripted": provider}, CallTimeouts(_QUICK, _QUICK * 10, _QUICK * 10)
+    )
+    recorder = Recorder(store.requests, store.claims, exchanges, log_content=True, content_limit=100_000)
+    engine = Engine(exchanges, attempts, recorder, store)
+    inference = InferenceService(
+        registry=lambda: models,
+        attempts=attempts,
+        exchanges=exchanges,
+        recorder=recorder,
+        engine=engine,
+        storage_up=lambda: True,
+        settings=settings.inference,
+        max_in_flight=settings.api.max_in_flight,
+    )
+    jobs = JobsService(
+        registry=lambda: models, engine=engine, jobs=store.jobs, claims=store.claims, settings=settings
+    )
+    return World(
+        settings=settings,
+        store=store,
+        identity=KnownKeys(),
+        engine=engine,
+        exchanges=exchanges,
+        upstream=provider.upstream,
+        inference=inference,
+        jobs=jobs,
+        requests=RequestsService(store.requests),
+        models=ModelsService(lambda: models),
+    )
+
+
+@asynccontextmanager
+async def rpc_channel(world: World, **options: int) -> AsyncGenerator[grpc.aio.Channel]:
+    """A client's channel to the world's gRPC server."""
+    server = build_server(
+        world.settings,
+        identity=world.identity,
+        inference=world.inference,
+        jobs=world.jobs,
+        requests=world.requests,
+        models=world.models,
+        ready=lambda: world.ready,
+    )
+    port = await server.start()
+    try:
+        given = [(f"grpc.{name}", value) for name, value in options.items()]
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=given) as channel:
+            yield channel
+    finally:
+        await server.stop(timedelta(seconds=2))
+        await world.engine.close()

@@ -1,0 +1,130 @@
+"""Values that work, for tests to change one thing of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from gateway.domain.identity import ALL_RIGHTS, Caller, CallerKind, Right
+from gateway.domain.inference import (
+    Attempt,
+    Durability,
+    Failure,
+    InferenceRequest,
+    Kind,
+    Limits,
+    Mode,
+    Outcome,
+    Usage,
+)
+from gateway.domain.errors import UpstreamUnavailable
+from gateway.domain.prices import Price
+from gateway.domain.registry import Model, Registry
+from gateway.ids import moment_of, new_id
+
+BODY = '{"model":"assistant","messages":[{"role":"user","content":"Say hello."}]}'
+QUICK = Limits(
+    attempts=3, backoff_initial=timedelta(milliseconds=5), backoff_max=timedelta(milliseconds=20), heartbeat=timedelta(seconds=3)
+)
+
+
+def a_caller(**changes: Any) -> Caller:
+    """An agent that may infer."""
+    usual = Caller(id="agent-1", name="agent-1", kind=CallerKind.AGENT, rights=frozenset({Right.INFER}))
+    return replace(usual, **changes)
+
+
+def an_admin() -> Caller:
+    """Somebody who may do everything."""
+    return Caller(id="admin", name="admin", kind=CallerKind.PERSON, rights=ALL_RIGHTS)
+
+
+def a_model(name: str = "good", **changes: Any) -> Model:
+    """A scripted model that answers."""
+    usual = Model(
+        name=name,
+        provider="scripted",
+        base_url="",
+        upstream_model="scripted-ok",
+        price=Price(Decimal("1.00"), Decimal("2.00")),
+    )
+    return replace(usual, **changes)
+
+
+def a_registry(*models: Model, **aliases: tuple[str, ...]) -> Registry:
+    """A registry of these models."""
+    return Registry({m.name: m for m in models}, aliases, "test")
+
+
+def a_request(**changes: Any) -> InferenceRequest:
+    """A synchronous request with a minute to live."""
+    request_id = changes.pop("id", None) or new_id()
+    at = changes.pop("accepted_at", None) or moment_of(request_id)
+    usual = InferenceRequest(
+        id=request_id,
+        kind=Kind.CHAT,
+        mode=Mode.SYNC,
+        endpoint="/v1/chat/completions",
+        door="rest",
+        caller="agent-1",
+        model="assistant",
+        body=BODY,
+        accepted_at=at,
+        deadline=at + timedelta(seconds=60),
+        durability=Durability.OVERLAPPED,
+        origin="here",
+        candidates=("good",),
+        rules_version="test",
+        limits=QUICK,
+        trace_id="0" * 31 + "1",
+    )
+    return replace(usual, **changes)
+
+
+def a_job(**changes: Any) -> InferenceRequest:
+    """A job with a minute to live."""
+    return a_request(
+        **{"mode": Mode.JOB, "durability": Durability.START_FIRST, "origin": "", **changes}
+    )
+
+
+def an_attempt(number: int = 1, model: str = "good", **changes: Any) -> Attempt:
+    """An attempt that succeeded."""
+    usual = Attempt(
+        number=number,
+        model=model,
+        provider="scripted",
+        upstream_model="scripted-ok",
+        reason="first choice",
+        outcome=Outcome.SUCCEEDED,
+        started_at=datetime(2026, 1, 1, tzinfo=UTC),
+        total_ms=10.0,
+        usage=Usage(10, 5),
+        cost_usd=Decimal("0.00002"),
+        finish_reason="stop",
+    )
+    return replace(usual, **changes)
+
+
+def a_failed_attempt(number: int = 1, model: str = "good", **changes: Any) -> Attempt:
+    """An attempt that failed and may be retried."""
+    failed = an_attempt(
+        number,
+        model,
+        outcome=Outcome.FAILED,
+        failure=Failure.of(UpstreamUnavailable()),
+        usage=Usage(),
+        cost_usd=Decimal(0),
+        finish_reason=None,
+    )
+    return replace(failed, **changes)
+
+
+def raw(body: str = BODY) -> Mapping[str, msgspec.Raw]:
+    """A body as its raw fields."""
+    return msgspec.json.decode(body.encode(), type=dict[str, msgspec.Raw])

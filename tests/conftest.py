@@ -1,0 +1,63 @@
+"""Fixtures for all tests: real servers, started once a run when the first test asks, and databases of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import pytest
+
+from tests.servers import Servers
+
+
+@pytest.fixture(scope="session")
+def servers() -> Generator[Servers]:
+    """The real servers of this run."""
+    started = Servers()
+    try:
+        yield started
+    finally:
+        started.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_url(servers: Servers) -> str:
+    """A migrated PostgreSQL database that all tests share: look only at rows you wrote."""
+    return servers.postgres_url
+
+
+@pytest.fixture
+def database_url(servers: Servers) -> Generator[str]:
+    """A migrated PostgreSQL database for one test alone."""
+    with servers.database(servers.template) as url:
+        yield url
+
+
+@pytest.fixture
+def empty_database_url(servers: Servers) -> Generator[str]:
+    """A PostgreSQL database with nothing in it, for one test alone."""
+    with servers.database() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def temporal_address(servers: Servers) -> str:
+    """A Temporal server with our search attributes."""
+    return servers.temporal.address
+
+
+@pytest.fixture(scope="session")
+def nats_url(servers: Servers) -> str:
+    """A NATS server with JetStream."""
+    return servers.nats.url
+
+
+@pytest.fixture(scope="session")
+def local_model_url(servers: Servers) -> str:
+    """The base URL of the real local model, `smollm2-135m-instruct`."""
+    return servers.local_model.url
+
+
+@pytest.fixture(scope="session")
+def scripted_upstream(servers: Servers) -> str:
+    """The base URL of the scripted provider behind a real socket."""
+    return servers.scripted_upstream

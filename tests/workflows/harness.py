@@ -1,0 +1,111 @@
+"""A gateway process without doors: the real workflow and activities over memory and scripted models."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from temporalio.client import Client, WorkflowHandle
+from temporalio.worker import Worker
+
+from activities.delivery import DeliveryActivities
+from activities.inference import CallerActivities, JobActivities
+from activities.requests import RequestActivities
+from activities.routing import RoutingActivities
+from gateway.attempt import Attempts
+from gateway.domain.inference import InferenceRequest, Mode, Settlement
+from gateway.domain.registry import Registry
+from gateway.domain.secret import Secret
+from gateway.exchange import Exchange, Exchanges
+from gateway.providers.catalogue import open_provider
+from gateway.providers.ports import CallTimeouts
+from gateway.recorder import Recorder
+from gateway.settings import Encryption, Settings, Temporal, Worker as WorkerSettings
+from gateway.storage.memory import MemoryStore
+from gateway.temporal.client import data_converter
+from tests.builders import a_model, a_registry, raw
+from workflows.inference import InferenceWorkflow
+from workflows.worker import Hands, caller_workers, job_workers
+
+KEY = base64.b64encode(bytes(range(32))).decode()
+TEMPORAL = Temporal(encryption=Encryption(active="test", keys={"test": Secret(KEY)}))
+SETTINGS = Settings(temporal=TEMPORAL, worker=WorkerSettings(shutdown_grace=timedelta(0)))
+CONVERTER = data_converter(TEMPORAL, None)
+_QUICK = timedelta(seconds=5)
+
+
+def registry() -> Registry:
+    """Models that behave and models that do not."""
+    return a_registry(
+        a_model("good"),
+        a_model("down", upstream_model="scripted-503"),
+        a_model("rejects", upstream_model="scripted-400"),
+        a_model("hangs", upstream_model="scripted-hang"),
+        a_model("recovers", upstream_model="scripted-503?fail_first=2"),
+    )
+
+
+@dataclass(slots=True)
+class Process:
+    """One process of ours, on a client."""
+
+    client: Client
+    store: MemoryStore
+    exchanges: Exchanges
+    attempts: Attempts
+    recorder: Recorder
+    hands: Hands
+    provider: Any
+
+    def exchange(self, request: InferenceRequest) -> Exchange:
+        """A caller who waits in this process."""
+        exchange = Exchange(request, raw(request.body), self.attempts)
+        self.exchanges.open(exchange)
+        return exchange
+
+    async def start(self, request: InferenceRequest) -> WorkflowHandle[Any, Settlement]:
+        """Start the request's workflow on its queue."""
+        job = request.mode is Mode.JOB
+        return await self.client.start_workflow(
+            InferenceWorkflow.run,
+            request,
+            id=request.id,
+            task_queue=TEMPORAL.jobs_queue if job else TEMPORAL.sync_queue,
+            task_timeout=timedelta(seconds=10),
+        )
+
+
+def a_process(client: Client, origin: str = "here", store: MemoryStore | None = None) -> Process:
+    """A process whose connections are its own; give it a store to share one."""
+    store = store or MemoryStore()
+    models = registry()
+    provider = open_provider("scripted", SETTINGS.providers)
+    exchanges = Exchanges(origin)
+    attempts = Attempts(lambda: models, {"scripted": provider}, CallTimeouts(_QUICK, _QUICK, _QUICK))
+    recorder = Recorder(store.requests, store.claims, exchanges, log_content=True, content_limit=100_000)
+    hands = Hands(
+        RoutingActivities(lambda: models),
+        CallerActivities(exchanges, recorder),
+        JobActivities(attempts, store.claims, lambda: models, origin, timedelta(milliseconds=200)),
+        RequestActivities(recorder, store.jobs, exchanges),
+        DeliveryActivities({}),
+    )
+    return Process(client, store, exchanges, attempts, recorder, hands, provider)
+
+
+@asynccontextmanager
+async def serving(process: Process, *, jobs: bool = False, callers: bool = True) -> AsyncIterator[Process]:
+    """Run the process's workers."""
+    workers: list[Worker] = []
+    if callers:
+        workers += caller_workers(process.client, SETTINGS, process.hands, process.exchanges.origin)
+    if jobs:
+        workers += job_workers(process.client, SETTINGS, process.hands)
+    async with AsyncExitStack() as stack:
+        for worker in workers:
+            await stack.enter_async_context(worker)
+        yield process

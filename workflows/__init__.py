@@ -1,0 +1,1 @@
+"""What must survive: the stories of requests, as Temporal workflows."""

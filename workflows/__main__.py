@@ -1,0 +1,66 @@
+"""`python -m workflows`: a worker for jobs, and for the requests of processes that died."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from functools import partial
+from pathlib import Path
+
+import uvloop
+from prometheus_client import start_http_server
+from temporalio.contrib.opentelemetry import TracingInterceptor
+
+from gateway import telemetry
+from gateway.settings import Settings, SettingsError, load
+from gateway.wiring import open_world
+from workflows.hands import hands_of
+from workflows.worker import job_workers
+
+
+async def work(settings: Settings) -> None:
+    """Serve the job queue until a signal says stop; calls under way may end within their grace."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with open_world(settings) as world:
+        workers = partial(job_workers, settings=settings, hands=hands_of(world))
+        world.engine.watch(workers, [TracingInterceptor()] if telemetry.tracing() else [])
+        if settings.worker.metrics_port:
+            start_http_server(settings.worker.metrics_port, settings.api.host, telemetry.METRICS)
+        await _first(world.engine.workers_ready.wait(), stop.wait())
+        ready = os.environ.get("GATEWAY_READY_FILE")
+        if ready and not stop.is_set():
+            Path(ready).touch()
+        telemetry.log.info("worker_ready", origin=world.origin, queue=settings.temporal.jobs_queue)
+        await stop.wait()
+        telemetry.log.info("worker_stopping")
+
+
+async def _first(*waits: object) -> None:
+    tasks = [asyncio.ensure_future(w) for w in waits]  # type: ignore[call-overload]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+
+
+def main() -> None:
+    """Load the settings and work."""
+    try:
+        settings = load()
+    except SettingsError as e:
+        sys.exit(str(e))
+    telemetry.set_up_logs(settings.telemetry)
+    telemetry.set_up_traces(settings.telemetry)
+    try:
+        uvloop.run(work(settings))
+    except (SettingsError, ValueError) as e:
+        sys.exit(str(e))
+    finally:
+        telemetry.close_traces()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""The activities, given what a World has open."""
+
+from __future__ import annotations
+
+from activities.delivery import DeliveryActivities
+from activities.inference import CallerActivities, JobActivities
+from activities.requests import RequestActivities
+from activities.routing import RoutingActivities
+from gateway.wiring import World
+from workflows.worker import Hands
+
+
+def hands_of(world: World) -> Hands:
+    """All activities of a process."""
+    return Hands(
+        routing=RoutingActivities(world.registry),
+        caller=CallerActivities(world.exchanges, world.recorder),
+        job=JobActivities(
+            world.attempts,
+            world.store.claims,
+            world.registry,
+            world.origin,
+            world.settings.jobs.heartbeat_timeout / 4,
+        ),
+        requests=RequestActivities(world.recorder, world.store.jobs, world.exchanges),
+        delivery=DeliveryActivities({}),
+    )

@@ -1,0 +1,221 @@
+"""An inference request, from its acceptance to its last row in the ledger, whatever dies in between."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import replace
+
+from temporalio import workflow
+from temporalio.common import SearchAttributeKey
+from temporalio.exceptions import ActivityError, TimeoutError, TimeoutType, is_cancelled_exception
+
+with workflow.unsafe.imports_passed_through():
+    from activities.delivery import Deliver, DeliveryActivities
+    from activities.inference import CallerActivities, JobActivities, JobAttempt, Join, Joined, Recover
+    from activities.requests import Begin, Record, RequestActivities
+    from activities.routing import Look, Route, RoutingActivities
+    from gateway.domain.errors import Abandoned
+    from gateway.domain.inference import (
+        Attempt,
+        Choice,
+        Failure,
+        InferenceRequest,
+        Mode,
+        Outcome,
+        Settlement,
+        settle,
+    )
+    from gateway.domain.jobs import job_of
+    from gateway.domain.rules import Facts, next_choice
+    from workflows import policies
+
+STATUS = SearchAttributeKey.for_keyword("Status")
+MODEL = SearchAttributeKey.for_keyword("Model")
+
+
+@workflow.defn(name="Inference")
+class InferenceWorkflow:
+    """Route, attempt until one succeeds or nothing more may be tried, record, deliver."""
+
+    def __init__(self) -> None:
+        """Nothing has been tried yet."""
+        self._attempts: tuple[Attempt, ...] = ()
+        self._overhead_ms: float | None = None
+
+    @workflow.run
+    async def run(self, request: InferenceRequest) -> Settlement:
+        """The whole story of one request; its result is how the request was settled."""
+        if request.mode is Mode.JOB:
+            return await self._job(request)
+        return await self._answer(request)
+
+    async def _answer(self, request: InferenceRequest) -> Settlement:
+        """For a caller who waits: every step is taken in the process that holds the connection."""
+        route = await self._route(request)
+        while not isinstance(choice := self._choose(request, route), str):
+            await workflow.sleep(choice.wait) if choice.wait else None
+            joined = await self._join(request, choice)
+            if joined.settled is not None:
+                return joined.settled
+            attempt = joined.attempt or _abandoned(request, choice, self._number)
+            self._attempts = (*self._attempts, attempt)
+            self._overhead_ms = joined.overhead_ms
+        settlement = await self._record(request, self._settle(request, route, choice))
+        self._show(settlement)
+        return settlement
+
+    async def _job(self, request: InferenceRequest) -> Settlement:
+        """For a caller who has gone: each attempt is an activity of its own, on whichever worker is free."""
+        cancelled = False
+        route, stop = None, "cancelled"
+        try:
+            await workflow.execute_local_activity_method(
+                RequestActivities.begin, Begin(job_of(request), workflow.now()), **policies.RECORD
+            )
+            route = await self._route(request)
+            while not isinstance(choice := self._choose(request, route), str):
+                await workflow.sleep(choice.wait) if choice.wait else None
+                attempt = await self._call(request, choice)
+                if attempt is None:
+                    choice = "the deadline passed before a worker was free"
+                    break
+                self._attempts = (*self._attempts, attempt)
+            stop = choice
+        except asyncio.CancelledError:
+            cancelled = True
+        settlement = self._settle(request, route, stop, cancelled=cancelled)
+        recorded = await workflow.execute_local_activity_method(
+            RequestActivities.record, Record(request, settlement, here=True), **policies.RECORD
+        )
+        settlement = recorded or settlement
+        self._show(settlement)
+        await self._deliver(request, settlement)
+        return settlement
+
+    @property
+    def _number(self) -> int:
+        return len(self._attempts) + 1
+
+    async def _route(self, request: InferenceRequest) -> Route:
+        return await workflow.execute_local_activity_method(
+            RoutingActivities.route,
+            Look(request.model, request.kind, request.candidates, request.rules_version),
+            **policies.LOOK,
+        )
+
+    def _choose(self, request: InferenceRequest, route: Route) -> Choice | str:
+        facts = Facts(
+            asked=request.model,
+            candidates=route.candidates,
+            observed_at=workflow.now(),
+            rules_version=route.rules_version,
+            roll=workflow.random().random() if self._attempts else 0.0,
+        )
+        return next_choice(facts, self._attempts, request.limits, request.deadline)
+
+    async def _join(self, request: InferenceRequest, choice: Choice) -> Joined:
+        """The attempt where the caller is: here, or by the queue of its process; nothing if that process is dead."""
+        wanted = Join(request.id, self._number, choice)
+        joined = await workflow.execute_local_activity_method(
+            CallerActivities.join,
+            wanted,
+            summary=f"{choice.model}: {choice.reason}",
+            **policies.join(workflow.now(), request.deadline),
+        )
+        if joined.attempt is not None or joined.settled is not None:
+            return joined
+        try:
+            return await workflow.execute_activity_method(
+                CallerActivities.join,
+                wanted,
+                task_queue=f"gateway-process-{request.origin}",
+                **policies.join_there(workflow.now(), request.deadline),
+            )
+        except ActivityError:
+            return Joined()
+
+    async def _call(self, request: InferenceRequest, choice: Choice) -> Attempt | None:
+        """A job's attempt; None if no worker took it up before the deadline."""
+        number, began = self._number, workflow.now()
+        try:
+            return await workflow.execute_activity_method(
+                JobActivities.call_model,
+                JobAttempt(request, number, choice),
+                summary=f"{choice.model}: {choice.reason}",
+                **policies.call(began, request.deadline, request.limits.heartbeat),
+            )
+        except ActivityError as e:
+            if isinstance(e.cause, TimeoutError) and e.cause.type is TimeoutType.SCHEDULE_TO_START:
+                return None
+            if is_cancelled_exception(e):
+                raise asyncio.CancelledError from e
+            return await workflow.execute_local_activity_method(
+                JobActivities.recover,
+                Recover(request.id, number, choice, began, workflow.now()),
+                **policies.RECORD,
+            )
+
+    def _settle(
+        self, request: InferenceRequest, route: Route | None, stop: str, *, cancelled: bool = False
+    ) -> Settlement:
+        lines = (*(route.lines if route is not None else ()), stop)
+        return settle(
+            request,
+            self._attempts,
+            workflow.now(),
+            overhead_ms=self._overhead_ms,
+            decision=lines,
+            cancelled=cancelled,
+        )
+
+    async def _record(self, request: InferenceRequest, settlement: Settlement) -> Settlement:
+        """Write the books where the caller is, so that it hears of the end first; if that process is dead, here."""
+        record = Record(replace(request, body=""), settlement)
+        recorded = await workflow.execute_local_activity_method(RequestActivities.record, record, **policies.RECORD)
+        if recorded is not None:
+            return recorded
+        try:
+            recorded = await workflow.execute_activity_method(
+                RequestActivities.record,
+                record,
+                task_queue=f"gateway-process-{request.origin}",
+                **policies.RECORD_THERE,
+            )
+        except ActivityError:
+            recorded = None
+        if recorded is not None:
+            return recorded
+        recorded = await workflow.execute_local_activity_method(
+            RequestActivities.record, Record(request, settlement, here=True), **policies.RECORD
+        )
+        return recorded or settlement
+
+    def _show(self, settlement: Settlement) -> None:
+        last = settlement.attempts[-1] if settlement.attempts else None
+        updates = [STATUS.value_set(settlement.status.value)]
+        if last is not None:
+            updates.append(MODEL.value_set(last.model))
+        workflow.upsert_search_attributes(updates)
+
+    async def _deliver(self, request: InferenceRequest, settlement: Settlement) -> None:
+        for channel, target in request.deliver.items():
+            deliver = Deliver(channel, target, settlement.request_id, settlement.status)
+            # What cannot be delivered stays to be polled; the failed activity in the history says why.
+            with suppress(ActivityError):
+                await workflow.execute_activity_method(DeliveryActivities.deliver, deliver, **policies.DELIVER)
+
+
+def _abandoned(request: InferenceRequest, choice: Choice, number: int) -> Attempt:
+    """The process that held the connection is dead: nobody waits, and nothing is called again."""
+    return Attempt(
+        number=number,
+        model=choice.model,
+        provider="",
+        upstream_model="",
+        reason=choice.reason,
+        outcome=Outcome.ABANDONED,
+        started_at=request.accepted_at,
+        total_ms=(workflow.now() - request.accepted_at).total_seconds() * 1000,
+        failure=Failure.of(Abandoned()),
+    )

@@ -1,0 +1,64 @@
+"""How long each kind of step may take and how often it is tried, named by intent."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from temporalio.common import RetryPolicy
+from temporalio.workflow import ActivityCancellationType
+
+_ONCE = RetryPolicy(maximum_attempts=1)
+_UNTIL_DONE = RetryPolicy(
+    initial_interval=timedelta(milliseconds=200), backoff_coefficient=2, maximum_interval=timedelta(seconds=10)
+)
+_AFTER_DEADLINE = timedelta(seconds=30)  # an attempt ends itself at the deadline; this is for a process that hangs
+
+LOOK: dict[str, Any] = {"start_to_close_timeout": timedelta(seconds=5), "retry_policy": _UNTIL_DONE}
+"""Reading what is in memory."""
+
+RECORD: dict[str, Any] = {"start_to_close_timeout": timedelta(seconds=30), "retry_policy": _UNTIL_DONE}
+"""Writing to the books: tried until the database takes it."""
+
+RECORD_THERE: dict[str, Any] = {
+    "start_to_close_timeout": timedelta(seconds=30),
+    "schedule_to_start_timeout": timedelta(seconds=10),
+    "retry_policy": _ONCE,
+}
+"""The same in the process that holds the caller's connection: it takes the task soon, or it is dead."""
+
+DELIVER: dict[str, Any] = {
+    "start_to_close_timeout": timedelta(seconds=30),
+    "retry_policy": RetryPolicy(
+        initial_interval=timedelta(seconds=5),
+        backoff_coefficient=4,
+        maximum_interval=timedelta(hours=6),
+        maximum_attempts=10,
+    ),
+}
+"""Handing a finished job to its caller: ten tries over about a day."""
+
+
+def join(now: datetime, deadline: datetime) -> dict[str, Any]:
+    """Waiting for an attempt in this process."""
+    return {"start_to_close_timeout": _left(now, deadline), "retry_policy": _ONCE}
+
+
+def join_there(now: datetime, deadline: datetime) -> dict[str, Any]:
+    """Waiting for an attempt in the process that holds the caller's connection."""
+    return {**RECORD_THERE, "start_to_close_timeout": _left(now, deadline)}
+
+
+def call(now: datetime, deadline: datetime, heartbeat: timedelta) -> dict[str, Any]:
+    """A job's model call in some worker: never retried by Temporal itself, since each try is an attempt of its own."""
+    return {
+        "schedule_to_start_timeout": max(deadline - now, timedelta(seconds=1)),
+        "start_to_close_timeout": _left(now, deadline),
+        "heartbeat_timeout": heartbeat,
+        "retry_policy": _ONCE,
+        "cancellation_type": ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+    }
+
+
+def _left(now: datetime, deadline: datetime) -> timedelta:
+    return max(deadline - now, timedelta(0)) + _AFTER_DEADLINE
