@@ -54,7 +54,7 @@ class JobAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Recover:
-    """An attempt of a job whose activity did not report: has it been answered?"""
+    """An attempt of a job whose activity did not report, to be found as kept or given up."""
 
     request_id: str
     number: int
@@ -87,7 +87,12 @@ class JobActivities:
     """Attempts for jobs: claimed before the call, the answer kept before the activity reports."""
 
     def __init__(
-        self, attempts: Attempts, claims: Claims, registry: Callable[[], Registry], holder: str, heartbeat: timedelta
+        self,
+        attempts: Attempts,
+        claims: Claims,
+        registry: Callable[[], Registry],
+        holder: str,
+        heartbeat: timedelta,
     ) -> None:
         """`holder` names this process in claims; `heartbeat` is how often a running call is reported."""
         self._attempts = attempts

@@ -13,12 +13,17 @@ from api.serve import serve
 from gateway import telemetry
 from gateway.settings import SettingsError, load
 
-app = typer.Typer(no_args_is_help=False, add_completion=False, help="The gateway's API process and its tools.")
+app = typer.Typer(
+    no_args_is_help=False, add_completion=False, help="The gateway's API process and its tools."
+)
 app.add_typer(keys.app, name="keys")
 
 
 @app.callback(invoke_without_command=True)
-def run(context: typer.Context, port: Annotated[int | None, typer.Option(help="REST port instead of api.port.")] = None) -> None:
+def run(
+    context: typer.Context,
+    port: Annotated[int | None, typer.Option(help="REST port instead of api.port.")] = None,
+) -> None:
     """Serve REST and gRPC until told to stop."""
     if context.invoked_subcommand is not None:
         return

@@ -56,6 +56,7 @@ def build_services(world: World) -> Services:
             jobs=world.store.jobs,
             claims=world.store.claims,
             settings=settings,
+            storage_up=lambda: world.storage.up,
         ),
         requests=RequestsService(world.store.requests),
         models=ModelsService(world.registry),
@@ -80,14 +81,18 @@ def build_app(world: World, services: Services, checks: Callable[[], Mapping[str
     app.include_router(models.router(world.identity, services.models))
     app.include_router(jobs.router(world.identity, services.jobs, settings.api))
     temporal = settings.temporal
-    app.include_router(requests.router(world.identity, services.requests, temporal.ui_url, temporal.namespace))
+    app.include_router(
+        requests.router(world.identity, services.requests, temporal.ui_url, temporal.namespace)
+    )
     about = {"origin": world.origin, "registry_version": world.models.version}
     app.include_router(operators.router(checks, about))
     if temporal.encryption.active:
         ring = KeyRing(temporal.encryption.active, temporal.encryption.keys)
         plain = data_converter(temporal, None).payload_codec
         if plain is not None:
-            app.include_router(codec.router(world.identity, plain, ring, settings.api, _origin_of(temporal.ui_url)))
+            app.include_router(
+                codec.router(world.identity, plain, ring, settings.api, _origin_of(temporal.ui_url))
+            )
     _describe(app)
     return Door(app, settings.api.allowed_hosts)
 

@@ -108,7 +108,9 @@ def openai_body(error: GatewayError) -> bytes:
 def anthropic_body(error: GatewayError, request_id: str) -> bytes:
     """`{"type": "error", "error": {"type", "message"}, "request_id"}`."""
     kind = row_of(error).anthropic
-    return _json({"type": "error", "error": {"type": kind, "message": error.message}, "request_id": request_id})
+    return _json(
+        {"type": "error", "error": {"type": kind, "message": error.message}, "request_id": request_id}
+    )
 
 
 def problem_body(error: GatewayError, request_id: str) -> bytes:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 
 import uvicorn
 from starlette.types import ASGIApp
 from temporalio.contrib.opentelemetry import TracingInterceptor
+from typing_extensions import override
 
 from api.app import build_app, build_services
 from api.rpc.server import build_server
@@ -29,12 +31,11 @@ _SWEEP_EVERY = 5.0
 class _Server(uvicorn.Server):
     """Uvicorn, with the signals left to us: readiness goes first, the listening socket last."""
 
-    def install_signal_handlers(self) -> None:
+    @override
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
         """Leave them alone."""
-
-    def capture_signals(self):  # type: ignore[no-untyped-def]  # noqa: ANN201
-        """Leave them alone."""
-        return suppress()
+        yield
 
 
 async def serve(settings: Settings) -> None:
@@ -63,12 +64,15 @@ async def serve(settings: Settings) -> None:
             ready=ready,
         )
         await rpc.start()
+        # What is loaded by now stays: full collections over it would stop the loop for tenths of a second.
+        gc.collect()
+        gc.freeze()
         serving = asyncio.create_task(server.serve([listening]), name="rest")
         sweeping = asyncio.create_task(_sweep(services.inference), name="sweep")
-        telemetry.log.info("listening", rest=settings.api.port, grpc=settings.api.grpc_port, origin=world.origin)
-        await asyncio.wait(
-            [serving, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED
+        telemetry.log.info(
+            "listening", rest=settings.api.port, grpc=settings.api.grpc_port, origin=world.origin
         )
+        await asyncio.wait([serving, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
         telemetry.log.info("stopping", running=len(world.exchanges))
         left = await services.inference.close(settings.api.shutdown_grace)
         sweeping.cancel()

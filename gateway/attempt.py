@@ -70,11 +70,7 @@ class Attempts:
         running = _Running(wanted)
         try:
             provider, call = self._prepare(wanted, running)
-            try:
-                async with asyncio.timeout(call.timeouts.total.total_seconds()):
-                    reply = await provider.complete(call)
-            except TimeoutError as e:
-                raise errors.UpstreamTimeout(detail="the whole answer took too long") from e
+            reply = await provider.complete(call)
         except asyncio.CancelledError:
             # Whoever cancels this call wants it settled, so the cancellation ends here, as a row of the ledger.
             return running.cancelled(), None
@@ -87,7 +83,7 @@ class Attempts:
         running = _Running(wanted)
         try:
             provider, call = self._prepare(wanted, running)
-            stream = Stream(running, provider.stream(call), call.timeouts.total)
+            stream = Stream(running, provider.stream(call))
             await stream.peek()
         except asyncio.CancelledError:
             return running.cancelled()
@@ -125,13 +121,10 @@ class Stream:
     The upstream is read only as fast as the caller takes, so that a slow caller fills no queue of ours.
     """
 
-    def __init__(
-        self, running: _Running, source: AsyncIterator[Event], total: timedelta
-    ) -> None:
-        """`total` bounds the whole stream from now on."""
+    def __init__(self, running: _Running, source: AsyncIterator[Event]) -> None:
+        """Nothing is called before `peek`."""
         self._running = running
         self._source = source
-        self._ends = asyncio.get_running_loop().time() + total.total_seconds()
         self._first: Event | None = None
         self._kept: list[bytes] = []
         self._kept_bytes = 0
@@ -193,11 +186,8 @@ class Stream:
         return "".join(self._texts)
 
     async def _next(self) -> Event:
-        try:
-            async with asyncio.timeout_at(self._ends):
-                return await anext(self._source)
-        except TimeoutError as e:
-            raise errors.UpstreamTimeout(detail="the whole stream took too long") from e
+        # The provider bounds the whole stream in time, by the call's own time-outs.
+        return await anext(self._source)
 
     async def _next_or_none(self) -> Event | None:
         try:
@@ -314,5 +304,7 @@ class _Running:
 def _known(error: Exception, wanted: Try) -> errors.GatewayError:
     if isinstance(error, errors.GatewayError):
         return error
-    telemetry.log.error("provider_bug", request_id=wanted.request.id, model=wanted.choice.model, exc_info=error)
+    telemetry.log.error(
+        "provider_bug", request_id=wanted.request.id, model=wanted.choice.model, exc_info=error
+    )
     return errors.GatewayError(detail=type(error).__name__)

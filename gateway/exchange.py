@@ -43,7 +43,11 @@ class Exchange:
     def models(self) -> tuple[str, ...]:
         """The models that have answered or failed so far, in order, and the one that streams now."""
         done = tuple(a.model for a in self.finished)
-        return (*done, self._stream.model) if self._stream is not None and not self._stream.attempt.done() else done
+        return (
+            (*done, self._stream.model)
+            if self._stream is not None and not self._stream.attempt.done()
+            else done
+        )
 
     @property
     def provider(self) -> str:
@@ -71,7 +75,9 @@ class Exchange:
         """Begin attempt `number`, or join it if it has begun."""
         task = self._tasks.get(number)
         if task is None:
-            task = asyncio.create_task(self._attempt(number, choice), name=f"attempt {number} {self.request.id}")
+            task = asyncio.create_task(
+                self._attempt(number, choice), name=f"attempt {number} {self.request.id}"
+            )
             self._tasks[number] = task
         return task
 

@@ -12,7 +12,13 @@ class Recorder:
     """Enters settled requests into the ledger, exactly once each."""
 
     def __init__(
-        self, requests: Requests, claims: Claims, exchanges: Exchanges, *, log_content: bool, content_limit: int
+        self,
+        requests: Requests,
+        claims: Claims,
+        exchanges: Exchanges,
+        *,
+        log_content: bool,
+        content_limit: int,
     ) -> None:
         """Texts longer than `content_limit` characters are cut in the log, and end in a mark that says so."""
         self._requests = requests
@@ -34,7 +40,9 @@ class Recorder:
         prompt, answer = (None, None)
         if self._log_content:
             prompt = self._cut(request.body)
-            answer = self._cut(exchange.answer() if exchange is not None else await self._kept(request, settlement))
+            answer = self._cut(
+                exchange.answer() if exchange is not None else await self._kept(request, settlement)
+            )
         new = await self._requests.settle(Entry(request, settlement, prompt, answer))
         self._exchanges.close(request.id)
         if new:

@@ -21,11 +21,7 @@ Key = tuple[str, ...]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}")
 _URL = re.compile(r"https?://[^\s/?#]+[^\s?#]*")
 _CREDENTIAL = re.compile(r"(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)")
-_PRICE_KEYS = {
-    "input_usd_per_mtok": "input_usd",
-    "output_usd_per_mtok": "output_usd",
-    "cached_input_usd_per_mtok": "cached_input_usd",
-}
+_PRICE_KEYS = ("input_usd_per_mtok", "output_usd_per_mtok", "cached_input_usd_per_mtok")
 _DEAREST = Decimal(10_000)  # USD a million tokens: above it somebody mistook the unit
 
 
@@ -64,7 +60,9 @@ class _Reader:
     def known(self, entry: Mapping[str, Any], names: Collection[str], where: Key) -> None:
         for name in entry:
             if name not in names:
-                raise self.wrong((*where, name), f"one of {', '.join(sorted(names))}", name, _near(name, names))
+                raise self.wrong(
+                    (*where, name), f"one of {', '.join(sorted(names))}", name, _near(name, names)
+                )
 
     def map_(self, value: Any, key: Key) -> Mapping[str, Any]:
         if not isinstance(value, Mapping):
@@ -88,7 +86,9 @@ class _Reader:
         provider = self.text(entry, (*where, "provider"), _NAME, "a provider's name")
         if provider not in self._providers:
             known = ", ".join(sorted(self._providers))
-            raise self.wrong((*where, "provider"), f"one of {known}", provider, _near(provider, self._providers))
+            raise self.wrong(
+                (*where, "provider"), f"one of {known}", provider, _near(provider, self._providers)
+            )
         credential = None
         if entry.get("credential") is not None:
             credential = self.text(entry, (*where, "credential"), _CREDENTIAL, "env:NAME or file:/path")
@@ -155,7 +155,10 @@ class _Reader:
         for name in ("input_usd_per_mtok", "output_usd_per_mtok"):
             if name not in entry:
                 raise self.wrong((*key, name), 'USD for a million tokens, such as "0.15"', None)
-        return Price(**{_PRICE_KEYS[name]: self._usd(text, (*key, name)) for name, text in entry.items()})
+        usd = {name: self._usd(text, (*key, name)) for name, text in entry.items()}
+        return Price(
+            usd["input_usd_per_mtok"], usd["output_usd_per_mtok"], usd.get("cached_input_usd_per_mtok")
+        )
 
     def _usd(self, value: Any, key: Key) -> Decimal:
         try:

@@ -11,7 +11,7 @@ import secrets
 import sys
 from collections.abc import Mapping, MutableMapping
 from contextvars import Token
-from typing import Any
+from typing import Any, Self
 
 import structlog
 from opentelemetry import context as otel_context
@@ -58,14 +58,28 @@ FALLBACKS = _counter("gateway_fallbacks", "Attempts after the first of their req
 TOKENS = _counter("gateway_tokens", "Tokens of all attempts.", (*_BY_MODEL, "direction"))
 COST = _counter("gateway_cost_usd", "Known cost of all attempts in USD.", _BY_MODEL)
 COST_UNKNOWN = _counter("gateway_cost_unknown", "Attempts whose cost is not known.", _BY_MODEL)
-DURATION = _histogram("gateway_request_duration_seconds", "From acceptance to the end of the answer.", _BY_MODEL)
+DURATION = _histogram(
+    "gateway_request_duration_seconds", "From acceptance to the end of the answer.", _BY_MODEL
+)
 OVERHEAD = _histogram("gateway_overhead_seconds", "What the gateway adds before the answer.", ("kind",))
-FIRST_TOKEN = _histogram("gateway_time_to_first_token_seconds", "From call to first event of a stream.", _BY_MODEL)
-IN_FLIGHT = Gauge("gateway_in_flight", "Requests being answered by this process.", ("kind",), registry=METRICS)
-EAGER_STARTS = _counter("gateway_eager_starts", "Workflow starts: run in this process at once, or queued.", ("outcome",))
-DEGRADED = _counter("gateway_degraded", "Requests answered without a workflow, the engine being down.", ("kind",))
-UNSETTLED = Gauge("gateway_unsettled", "Requests answered whose ledger row is not written yet.", registry=METRICS)
-INTERRUPTED = _counter("gateway_interrupted", "Calls whose process died before their answer was kept.", ("policy",))
+FIRST_TOKEN = _histogram(
+    "gateway_time_to_first_token_seconds", "From call to first event of a stream.", _BY_MODEL
+)
+IN_FLIGHT = Gauge(
+    "gateway_in_flight", "Requests being answered by this process.", ("kind",), registry=METRICS
+)
+EAGER_STARTS = _counter(
+    "gateway_eager_starts", "Workflow starts: run in this process at once, or queued.", ("outcome",)
+)
+DEGRADED = _counter(
+    "gateway_degraded", "Requests answered without a workflow, the engine being down.", ("kind",)
+)
+UNSETTLED = Gauge(
+    "gateway_unsettled", "Requests answered whose ledger row is not written yet.", registry=METRICS
+)
+INTERRUPTED = _counter(
+    "gateway_interrupted", "Calls whose process died before their answer was kept.", ("policy",)
+)
 REFUSED = _counter("gateway_refused", "Requests refused before any model was called.", ("code",))
 
 
@@ -99,7 +113,9 @@ def count_settled(request: InferenceRequest, settlement: Settlement) -> None:
 
 
 # ---- logs --------------------------------------------------------------------------------------------------------
-_HIDDEN = frozenset({"authorization", "api_key", "apikey", "key", "token", "secret", "password", "prompt", "body", "answer"})
+_HIDDEN = frozenset(
+    {"authorization", "api_key", "apikey", "key", "token", "secret", "password", "prompt", "body", "answer"}
+)
 
 
 def _redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -173,7 +189,9 @@ def set_up_traces(settings: Telemetry, exporter: SpanExporter | None = None) -> 
     if exporter is None and not settings.otlp_endpoint:
         return
     sampler = ParentBased(TraceIdRatioBased(settings.sample_ratio))
-    provider = TracerProvider(Resource.create({"service.name": settings.service_name}), sampler=sampler)
+    provider = TracerProvider(
+        sampler=sampler, resource=Resource.create({"service.name": settings.service_name})
+    )
     provider.add_span_processor(
         BatchSpanProcessor(exporter or OTLPSpanExporter(endpoint=settings.otlp_endpoint))
     )
@@ -221,13 +239,13 @@ class DoorSpan:
             self.traceparent = given if parent is not None and parent.is_valid else _new_traceparent()
         self.trace_id = self.traceparent.split("-")[1]
 
-    def __enter__(self) -> DoorSpan:
+    def __enter__(self) -> Self:
         """Make it the current span."""
         if tracing():
             self._token = otel_context.attach(trace.set_span_in_context(self._span))
         return self
 
-    def set(self, **attributes: str | int | float) -> None:
+    def set(self, **attributes: str | float) -> None:
         """Add attributes; names are given with `_` for `.`, as `gateway_request_id`."""
         for name, value in attributes.items():
             self._span.set_attribute(name.replace("_", ".", 1), value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -46,7 +46,7 @@ class World:
 
 
 @asynccontextmanager
-async def open_world(settings: Settings) -> AsyncIterator[World]:
+async def open_world(settings: Settings) -> AsyncGenerator[World]:
     """Open everything; neither a database nor an engine that is away keeps a process from starting.
 
     Raises SettingsError for a seed that is wrong and ValueError for keys that are.
@@ -72,7 +72,17 @@ async def open_world(settings: Settings) -> AsyncIterator[World]:
     storage.start()
     try:
         yield World(
-            settings, origin, store, storage, models, providers, attempts, exchanges, recorder, identity, engine
+            settings,
+            origin,
+            store,
+            storage,
+            models,
+            providers,
+            attempts,
+            exchanges,
+            recorder,
+            identity,
+            engine,
         )
     finally:
         await engine.close()

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from gateway.domain.errors import UpstreamUnavailable
 from gateway.domain.identity import ALL_RIGHTS, Caller, CallerKind, Right
 from gateway.domain.inference import (
     Attempt,
@@ -22,14 +23,16 @@ from gateway.domain.inference import (
     Outcome,
     Usage,
 )
-from gateway.domain.errors import UpstreamUnavailable
 from gateway.domain.prices import Price
 from gateway.domain.registry import Model, Registry
 from gateway.ids import moment_of, new_id
 
 BODY = '{"model":"assistant","messages":[{"role":"user","content":"Say hello."}]}'
 QUICK = Limits(
-    attempts=3, backoff_initial=timedelta(milliseconds=5), backoff_max=timedelta(milliseconds=20), heartbeat=timedelta(seconds=3)
+    attempts=3,
+    backoff_initial=timedelta(milliseconds=5),
+    backoff_max=timedelta(milliseconds=20),
+    heartbeat=timedelta(seconds=3),
 )
 
 
@@ -88,9 +91,7 @@ def a_request(**changes: Any) -> InferenceRequest:
 
 def a_job(**changes: Any) -> InferenceRequest:
     """A job with a minute to live."""
-    return a_request(
-        **{"mode": Mode.JOB, "durability": Durability.START_FIRST, "origin": "", **changes}
-    )
+    return a_request(**{"mode": Mode.JOB, "durability": Durability.START_FIRST, "origin": "", **changes})
 
 
 def an_attempt(number: int = 1, model: str = "good", **changes: Any) -> Attempt:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Coroutine
 from functools import partial
 from pathlib import Path
 
@@ -20,8 +21,11 @@ from workflows.hands import hands_of
 from workflows.worker import job_workers
 
 
-async def work(settings: Settings) -> None:
-    """Serve the job queue until a signal says stop; calls under way may end within their grace."""
+async def work(settings: Settings, ready_file: Path | None) -> None:
+    """Serve the job queue until a signal says stop; calls under way may end within their grace.
+
+    `ready_file` is touched once the queue is served: a process without a port has no other way to say so.
+    """
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -31,16 +35,15 @@ async def work(settings: Settings) -> None:
         if settings.worker.metrics_port:
             start_http_server(settings.worker.metrics_port, settings.api.host, telemetry.METRICS)
         await _first(world.engine.workers_ready.wait(), stop.wait())
-        ready = os.environ.get("GATEWAY_READY_FILE")
-        if ready and not stop.is_set():
-            Path(ready).touch()
+        if ready_file is not None and not stop.is_set():
+            ready_file.touch()  # noqa: ASYNC240  once, at start
         telemetry.log.info("worker_ready", origin=world.origin, queue=settings.temporal.jobs_queue)
         await stop.wait()
         telemetry.log.info("worker_stopping")
 
 
-async def _first(*waits: object) -> None:
-    tasks = [asyncio.ensure_future(w) for w in waits]  # type: ignore[call-overload]
+async def _first(*waits: Coroutine[object, object, object]) -> None:
+    tasks = [asyncio.create_task(wait) for wait in waits]
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in tasks:
         task.cancel()
@@ -52,10 +55,11 @@ def main() -> None:
         settings = load()
     except SettingsError as e:
         sys.exit(str(e))
+    ready = os.environ.get("GATEWAY_READY_FILE")
     telemetry.set_up_logs(settings.telemetry)
     telemetry.set_up_traces(settings.telemetry)
     try:
-        uvloop.run(work(settings))
+        uvloop.run(work(settings, Path(ready) if ready else None))
     except (SettingsError, ValueError) as e:
         sys.exit(str(e))
     finally:

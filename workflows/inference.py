@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from temporalio import workflow
 from temporalio.common import SearchAttributeKey
-from temporalio.exceptions import ActivityError, TimeoutError, TimeoutType, is_cancelled_exception
+from temporalio.exceptions import ActivityError, TimeoutType, is_cancelled_exception
+from temporalio.exceptions import TimeoutError as ActivityTimeout
 
 with workflow.unsafe.imports_passed_through():
     from activities.delivery import Deliver, DeliveryActivities
@@ -146,7 +147,7 @@ class InferenceWorkflow:
                 **policies.call(began, request.deadline, request.limits.heartbeat),
             )
         except ActivityError as e:
-            if isinstance(e.cause, TimeoutError) and e.cause.type is TimeoutType.SCHEDULE_TO_START:
+            if isinstance(e.cause, ActivityTimeout) and e.cause.type is TimeoutType.SCHEDULE_TO_START:
                 return None
             if is_cancelled_exception(e):
                 raise asyncio.CancelledError from e
@@ -172,7 +173,9 @@ class InferenceWorkflow:
     async def _record(self, request: InferenceRequest, settlement: Settlement) -> Settlement:
         """Write the books where the caller is, so that it hears of the end first; if that process is dead, here."""
         record = Record(replace(request, body=""), settlement)
-        recorded = await workflow.execute_local_activity_method(RequestActivities.record, record, **policies.RECORD)
+        recorded = await workflow.execute_local_activity_method(
+            RequestActivities.record, record, **policies.RECORD
+        )
         if recorded is not None:
             return recorded
         try:
@@ -203,7 +206,9 @@ class InferenceWorkflow:
             deliver = Deliver(channel, target, settlement.request_id, settlement.status)
             # What cannot be delivered stays to be polled; the failed activity in the history says why.
             with suppress(ActivityError):
-                await workflow.execute_activity_method(DeliveryActivities.deliver, deliver, **policies.DELIVER)
+                await workflow.execute_activity_method(
+                    DeliveryActivities.deliver, deliver, **policies.DELIVER
+                )
 
 
 def _abandoned(request: InferenceRequest, choice: Choice, number: int) -> Attempt:

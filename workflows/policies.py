@@ -10,9 +10,13 @@ from temporalio.workflow import ActivityCancellationType
 
 _ONCE = RetryPolicy(maximum_attempts=1)
 _UNTIL_DONE = RetryPolicy(
-    initial_interval=timedelta(milliseconds=200), backoff_coefficient=2, maximum_interval=timedelta(seconds=10)
+    initial_interval=timedelta(milliseconds=200),
+    backoff_coefficient=2,
+    maximum_interval=timedelta(seconds=10),
 )
-_AFTER_DEADLINE = timedelta(seconds=30)  # an attempt ends itself at the deadline; this is for a process that hangs
+_AFTER_DEADLINE = timedelta(
+    seconds=30
+)  # an attempt ends itself at the deadline; this is for a process that hangs
 
 LOOK: dict[str, Any] = {"start_to_close_timeout": timedelta(seconds=5), "retry_policy": _UNTIL_DONE}
 """Reading what is in memory."""

@@ -31,7 +31,8 @@ from gateway.temporal.codec import CodecError, KeyRing
 _COOKIE = "gateway_codec"
 _HOURS = 8
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Read payloads</title>
-<style>body{{font:16px system-ui;max-width:34rem;margin:4rem auto;padding:0 1rem}}input{{width:100%;font:inherit;padding:.5rem}}
+<style>body{{font:16px system-ui;max-width:34rem;margin:4rem auto;padding:0 1rem}}
+input{{width:100%;font:inherit;padding:.5rem}}
 button{{font:inherit;padding:.5rem 1rem;margin-top:1rem}}.wrong{{color:#a00}}</style>
 <h1>Read payloads in the Temporal UI</h1>
 <p>Give a key with the right <code>prompts.read</code>. For eight hours this browser may then have payloads decoded;
@@ -40,7 +41,9 @@ switch on «Include cross-origin credentials» in the UI's codec settings.</p>
 <button>Allow this browser</button></form><p class="wrong">{wrong}</p></html>"""
 
 
-def router(identity: Identify, codec: PayloadCodec, ring: KeyRing, settings: Api, ui: str) -> APIRouter:
+def router(  # noqa: C901  seven small routes, not one long story
+    identity: Identify, codec: PayloadCodec, ring: KeyRing, settings: Api, ui: str
+) -> APIRouter:
     """The codec's routes; `ui` is the origin of the Temporal UI, the only page that may call them from a browser."""
     routes = APIRouter(prefix="/codec", tags=["operators"])
 
@@ -73,7 +76,7 @@ def router(identity: Identify, codec: PayloadCodec, ring: KeyRing, settings: Api
             payloads = Parse(raw, Payloads()).payloads
             done = await (codec.decode(payloads) if decode else codec.encode(payloads))
         except (ParseError, UnicodeDecodeError) as e:
-            raise InvalidRequest("The body must be `{\"payloads\": [...]}` as Temporal sends it.") from e
+            raise InvalidRequest('The body must be `{"payloads": [...]}` as Temporal sends it.') from e
         except CodecError as e:
             raise InvalidRequest(f"A payload cannot be decoded: {e}") from e
         return JSONResponse(MessageToDict(Payloads(payloads=done)), headers=dict(cors(request)))
@@ -88,7 +91,8 @@ def router(identity: Identify, codec: PayloadCodec, ring: KeyRing, settings: Api
         """Payloads encrypted with the active key."""
         return await translate(request, decode=False)
 
-    @routes.options("/{_:path}", include_in_schema=False)
+    @routes.options("/encode", include_in_schema=False)
+    @routes.options("/decode", include_in_schema=False)
     async def preflight(request: Request) -> Response:
         return Response(status_code=204, headers=dict(cors(request)))
 
@@ -98,7 +102,9 @@ def router(identity: Identify, codec: PayloadCodec, ring: KeyRing, settings: Api
 
     @routes.post("/login", include_in_schema=False)
     async def enter(request: Request) -> Response:
-        raw = await http.read_body(request.receive, request.scope["gateway"]["headers"], 4096, settings.body_timeout)
+        raw = await http.read_body(
+            request.receive, request.scope["gateway"]["headers"], 4096, settings.body_timeout
+        )
         key = dict(_pairs(raw)).get("key", "")
         try:
             (await identity.identify(key)).require(Right.PROMPTS_READ)
@@ -106,14 +112,15 @@ def router(identity: Identify, codec: PayloadCodec, ring: KeyRing, settings: Api
             return HTMLResponse(_PAGE.format(wrong=escape(e.message)), 403)
         answer = RedirectResponse(ui or "/info", 303)
         secure = request.url.scheme == "https"
-        answer.set_cookie(_COOKIE, _seal(ring), max_age=_HOURS * 3600, httponly=True, samesite="lax", secure=secure)
+        answer.set_cookie(
+            _COOKIE, _seal(ring), max_age=_HOURS * 3600, httponly=True, samesite="lax", secure=secure
+        )
         return answer
 
     return routes
 
 
 def _pairs(raw: bytes) -> Sequence[tuple[str, str]]:
-
 
     return parse_qsl(raw.decode("utf-8", "replace"))
 

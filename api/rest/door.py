@@ -39,7 +39,8 @@ class Door:
         headers = http.headers_of(scope)
         request_id = new_id()
         path: str = scope["path"]
-        scope["gateway"] = {"request_id": request_id, "headers": headers}
+        at_door: dict[str, Any] = {"request_id": request_id, "headers": headers}
+        scope["gateway"] = at_door
         started = False
 
         async def send_on(message: Message) -> None:
@@ -52,9 +53,13 @@ class Door:
         if path in _QUIET:
             await self._app(scope, receive, send_on)
             return
-        attributes = {"http.request.method": scope["method"], "url.path": path, "gateway.request_id": request_id}
+        attributes = {
+            "http.request.method": scope["method"],
+            "url.path": path,
+            "gateway.request_id": request_id,
+        }
         with telemetry.DoorSpan(f"{scope['method']} {path}", headers, attributes) as span:
-            scope["gateway"]["span"] = span
+            at_door["span"] = span
             try:
                 self._check_host(headers)
                 await self._app(scope, receive, send_on)
@@ -67,14 +72,16 @@ class Door:
                 if error.code == GatewayError.code:
                     telemetry.log.error("bug", request_id=request_id, path=path, exc_info=e)
                 if started:
-                    # The status is out: all that is left is to break the connection off, so that nobody takes it for whole.
+                    # The status is out: what is left is to break off, so that nobody takes the answer for whole.
                     raise _BrokenOff from None
                 await _answer(send_on, path, error, served, request_id)
 
     def _check_host(self, headers: Mapping[str, str]) -> None:
         host = headers.get("host", "").lower()
         name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
-        if not _HOST.fullmatch(host) or not (self._any_host or any(fnmatch(name, known) for known in self._hosts)):
+        if not _HOST.fullmatch(host) or not (
+            self._any_host or any(fnmatch(name, known) for known in self._hosts)
+        ):
             raise InvalidHost
 
 

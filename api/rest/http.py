@@ -6,7 +6,7 @@ Plain ASGI: nothing here parses, copies or waits more than it has to, since ever
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
@@ -69,7 +69,7 @@ async def cancelled_when_gone(
     tick: Callable[[], Awaitable[None]],
     every: float,
     spared: Callable[[], bool] = lambda: False,
-) -> AsyncIterator[None]:
+) -> AsyncGenerator[None]:
     """Cancel this task when the client leaves (it sees CallerLeft), unless it is `spared`; `tick` meanwhile."""
     handler = asyncio.current_task()
     left = False
@@ -125,7 +125,9 @@ def idempotency_key_of(headers: Mapping[str, str]) -> str | None:
         return None
     bare = key.strip().removeprefix('"').removesuffix('"')
     if not 0 < len(bare) <= _LONGEST:
-        raise InvalidRequest(f"`Idempotency-Key` must have 1 to {_LONGEST} characters.", param="Idempotency-Key")
+        raise InvalidRequest(
+            f"`Idempotency-Key` must have 1 to {_LONGEST} characters.", param="Idempotency-Key"
+        )
     return bare
 
 
@@ -148,7 +150,9 @@ def served_headers(served: Served) -> list[Header]:
         "x-gateway-durability": served.durability,
         "x-gateway-workflow-id": served.workflow_id,
     }
-    headers = [(name.encode(), str(value).encode()) for name, value in told.items() if value not in (None, "")]
+    headers = [
+        (name.encode(), str(value).encode()) for name, value in told.items() if value not in (None, "")
+    ]
     if served.overhead_ms is not None:
         headers.append((b"server-timing", b"gateway;dur=%.2f" % served.overhead_ms))
     return headers

@@ -110,7 +110,9 @@ def router(identity: Identify, service: JobsService, settings: Api) -> APIRouter
                 yield b"event: job\ndata: " + job_shape(job).model_dump_json().encode() + b"\n\n"
 
         return StreamingResponse(
-            states(), media_type="text/event-stream", headers={"cache-control": "no-cache", "x-accel-buffering": "no"}
+            states(),
+            media_type="text/event-stream",
+            headers={"cache-control": "no-cache", "x-accel-buffering": "no"},
         )
 
     @routes.post("/{job_id}/cancel", status_code=202)

@@ -23,7 +23,11 @@ def router(identity: Identify, service: RequestsService, workflow_ui: str, names
         return await authenticate(identity, request.scope["gateway"]["headers"])
 
     def link(request_id: str) -> str | None:
-        return f"{workflow_ui.rstrip('/')}/namespaces/{namespace}/workflows/{request_id}" if workflow_ui else None
+        return (
+            f"{workflow_ui.rstrip('/')}/namespaces/{namespace}/workflows/{request_id}"
+            if workflow_ui
+            else None
+        )
 
     @routes.get("")
     async def find(
@@ -48,6 +52,8 @@ def router(identity: Identify, service: RequestsService, workflow_ui: str, names
         """One request with its attempts, decision and timings; its texts with the right `prompts.read`."""
         asking = await who(request)
         record = await service.get(asking, request_id)
-        return request_shape(record, operator=asking.may(Right.REQUESTS_READ), workflow_url=link(record.request.id))
+        return request_shape(
+            record, operator=asking.may(Right.REQUESTS_READ), workflow_url=link(record.request.id)
+        )
 
     return routes

@@ -7,7 +7,12 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import grpc
-from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2 import (
+    HealthCheckRequest,
+    HealthCheckResponse,
+    HealthListRequest,
+    HealthListResponse,
+)
 
 SERVICE_NAME = "grpc.health.v1.Health"
 _LOOK_EVERY = 0.25
@@ -32,6 +37,9 @@ class Health:
             "Check": grpc.unary_unary_rpc_method_handler(
                 self._check, HealthCheckRequest.FromString, HealthCheckResponse.SerializeToString
             ),
+            "List": grpc.unary_unary_rpc_method_handler(
+                self._list, HealthListRequest.FromString, HealthListResponse.SerializeToString
+            ),
             "Watch": grpc.unary_stream_rpc_method_handler(
                 self._watch, HealthCheckRequest.FromString, HealthCheckResponse.SerializeToString
             ),
@@ -46,6 +54,11 @@ class Health:
         if request.service not in self._services:
             await context.abort(grpc.StatusCode.NOT_FOUND, "There is no such service.")
         return HealthCheckResponse(status=self._status(request.service))
+
+    async def _list(self, request: HealthListRequest, context: Context) -> HealthListResponse:
+        return HealthListResponse(
+            statuses={name: HealthCheckResponse(status=self._status(name)) for name in sorted(self._services)}
+        )
 
     async def _watch(
         self, request: HealthCheckRequest, context: Context

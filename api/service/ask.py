@@ -93,6 +93,8 @@ def read_chat(raw: bytes, hints: Hints, *, door: str) -> Ask:
         raise wrong_field(e) from e
     except msgspec.DecodeError as e:
         raise InvalidJson(f"The request body is not valid JSON: {_reason(e)}") from e
+    except UnicodeDecodeError as e:
+        raise InvalidJson("The request body is not valid UTF-8.") from e
     except RecursionError as e:
         raise InvalidRequest("The request body is nested too deeply.") from e
     if not chat.model or len(chat.model) > _LONGEST:
@@ -145,6 +147,8 @@ def job_ask(raw: bytes, hints: Hints, *, door: str, channels: frozenset[str] = f
         raise wrong_field(e) from e
     except msgspec.DecodeError as e:
         raise InvalidJson(f"The request body is not valid JSON: {_reason(e)}") from e
+    except UnicodeDecodeError as e:
+        raise InvalidJson("The request body is not valid UTF-8.") from e
     if job.endpoint != "/v1/chat/completions":
         raise InvalidRequest("`endpoint` must be `/v1/chat/completions`.", param="endpoint")
     for channel in job.deliver:

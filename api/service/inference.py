@@ -104,6 +104,10 @@ class OpenStream:
             await events.aclose()
             _note(self.served, self._exchange)
 
+    async def close(self) -> None:
+        """Close the upstream, whether `events` was ever begun or not; what has not ended is settled as cancelled."""
+        await self._stream.close()
+
 
 class InferenceService:
     """Takes requests, picks a model, has it called, and sees to it that each is settled."""
@@ -185,17 +189,15 @@ class InferenceService:
     async def _begin(self, caller: Caller, ask: Ask, mode: Mode) -> tuple[Exchange, Served]:
         caller.require(Right.INFER)
         self._admit()
-        request, decision = accept(
-            caller,
-            ask,
-            mode,
-            registry=self._registry(),
+        terms = Terms(
+            mode=mode,
             durability=ask.durability or Durability(self._settings.durability),
             deadline=self._settings.deadline,
             max_deadline=self._settings.max_deadline,
             limits=limits_of(self._settings.fallback),
             origin=self._exchanges.origin,
         )
+        request, decision = accept(caller, ask, self._registry(), terms)
         served = Served(
             request_id=request.id,
             trace_id=request.trace_id,
@@ -225,7 +227,9 @@ class InferenceService:
     def _call_first(self, exchange: Exchange) -> None:
         self._exchanges.open(exchange)
         request = exchange.request
-        facts = Facts(request.model, request.candidates, request.accepted_at, rules_version=request.rules_version)
+        facts = Facts(
+            request.model, request.candidates, request.accepted_at, rules_version=request.rules_version
+        )
         choice = next_choice(facts, (), request.limits, request.deadline)
         if not isinstance(choice, str):
             exchange.begin(1, choice)
@@ -255,7 +259,9 @@ class InferenceService:
             self._run_beside(self._drive(exchange))
             return
         except BaseException:
-            self._exchanges.close(exchange.request.id)
+            # The start may have been committed: the workflow finds a caller who has left, or a settled request.
+            await exchange.leave()
+            self._run_beside(self._drive(exchange))
             raise
         self._call_first(exchange)
 
@@ -295,17 +301,24 @@ class InferenceService:
             raise RequestFailed(e, served) from e
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On which terms requests of one kind are accepted; `deadline` is for those that say none."""
+
+    mode: Mode
+    durability: Durability
+    deadline: timedelta
+    max_deadline: timedelta
+    limits: Limits
+    origin: str = ""
+
+
 def accept(
     caller: Caller,
     ask: Ask,
-    mode: Mode,
-    *,
     registry: Registry,
-    durability: Durability,
-    deadline: timedelta,
-    max_deadline: timedelta,
-    limits: Limits,
-    origin: str = "",
+    terms: Terms,
+    *,
     request_id: str | None = None,
     fingerprint: str = "",
 ) -> tuple[InferenceRequest, Decision]:
@@ -318,9 +331,10 @@ def accept(
         raise ModelNotFound(
             f"The model `{ask.model}` does not exist or you do not have access to it.", param="model"
         )
-    if ask.deadline is not None and ask.deadline > max_deadline:
+    if ask.deadline is not None and ask.deadline > terms.max_deadline:
         raise InvalidRequest(
-            f"The deadline must not be longer than {max_deadline.total_seconds():.0f} seconds.", param="deadline"
+            f"The deadline must not be longer than {terms.max_deadline.total_seconds():.0f} seconds.",
+            param="deadline",
         )
     # An id that was derived from an Idempotency-Key does not say when it was made.
     derived = request_id is not None
@@ -331,19 +345,19 @@ def accept(
     request = InferenceRequest(
         id=request_id,
         kind=ask.kind,
-        mode=mode,
+        mode=terms.mode,
         endpoint=ask.endpoint,
         door=ask.door,
         caller=caller.id,
         model=ask.model,
         body=ask.text,
         accepted_at=at,
-        deadline=at + (ask.deadline or deadline),
-        durability=durability,
-        origin=origin,
+        deadline=at + (ask.deadline or terms.deadline),
+        durability=terms.durability,
+        origin=terms.origin,
         candidates=decision.ranked,
         rules_version=decision.rules_version,
-        limits=limits,
+        limits=terms.limits,
         tags=ask.tags,
         metadata=ask.metadata,
         trace_id=ask.hints.trace_id,
@@ -381,5 +395,5 @@ def _note(served: Served, exchange: Exchange) -> None:
 async def _logged(work: Coroutine[object, object, None]) -> None:
     try:
         await work
-    except Exception:
+    except Exception:  # noqa: BLE001  nobody waits for it: its end must be seen in the log
         telemetry.log.exception("background_work_failed")

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
 from typing import Protocol
 
 from api.service.ask import Ask
-from api.service.inference import accept, limits_of
+from api.service.inference import Terms, accept, limits_of
 from gateway.domain.errors import (
     IdempotencyMismatch,
     InvalidRequest,
     JobFinished,
     JobNotFinished,
     JobNotFound,
+    StorageUnavailable,
 )
 from gateway.domain.identity import Caller, Right
 from gateway.domain.inference import Durability, InferenceRequest, Mode, Status
@@ -52,6 +53,7 @@ class JobsService:
         jobs: Jobs,
         claims: Claims,
         settings: Settings,
+        storage_up: Callable[[], bool],
         channels: frozenset[str] = frozenset(),
     ) -> None:
         """`channels` are the ways of delivery that this installation has."""
@@ -60,6 +62,7 @@ class JobsService:
         self._jobs = jobs
         self._claims = claims
         self._settings = settings
+        self._storage_up = storage_up
         self.channels = channels
 
     async def create(self, caller: Caller, ask: Ask) -> Job:
@@ -69,7 +72,9 @@ class JobsService:
         """
         caller.require(Right.INFER)
         if ask.stream:
-            raise InvalidRequest("A job cannot stream: leave `stream` out, and watch the job.", param="stream")
+            raise InvalidRequest(
+                "A job cannot stream: leave `stream` out, and watch the job.", param="stream"
+            )
         jobs = self._settings.jobs
         limits = replace(
             limits_of(self._settings.inference.fallback),
@@ -80,20 +85,25 @@ class JobsService:
         )
         key = ask.hints.idempotency_key
         fingerprint = sha256(f"{ask.endpoint}\n{ask.text}".encode()).hexdigest()
+        terms = Terms(Mode.JOB, Durability.START_FIRST, jobs.deadline, jobs.max_deadline, limits)
         request, _ = accept(
             caller,
             ask,
-            Mode.JOB,
-            registry=self._registry(),
-            durability=Durability.START_FIRST,
-            deadline=jobs.deadline,
-            max_deadline=jobs.max_deadline,
-            limits=limits,
+            self._registry(),
+            terms,
             request_id=None if key is None else derive_id(caller.id, key),
             fingerprint=fingerprint,
         )
-        await self._engine.start(request)
-        job = await self._jobs.accept(job_of(request))
+        if not self._storage_up():
+            raise StorageUnavailable(retry_after=timedelta(seconds=1))
+        new = await self._engine.start(request)
+        try:
+            job = await self._jobs.accept(job_of(request))
+        except StorageUnavailable:
+            if not new:
+                raise  # whether it is the same request can only be read there
+            # The start is committed, so the job is accepted; its workflow keeps it as soon as the database is back.
+            return job_of(request)
         if job.fingerprint != fingerprint:
             raise IdempotencyMismatch
         return job
@@ -112,11 +122,14 @@ class JobsService:
             raise JobNotFinished(retry_after=timedelta(seconds=1))
         if job.failure is not None:
             raise job.failure.error()
-        return await self._kept(job)
+        body = await self._claims.result(job.id)
+        if body is None:
+            raise JobNotFound("The job's result is no longer kept.")
+        return body
 
     async def result_of(self, job: Job) -> bytes | None:
-        """The answer of a job that was got before, None unless it is completed."""
-        return await self._kept(job) if job.status is Status.COMPLETED else None
+        """The answer of a job that was got before; None unless it is completed and its answer still kept."""
+        return await self._claims.result(job.id) if job.status is Status.COMPLETED else None
 
     async def cancel(self, caller: Caller, job_id: str) -> Job:
         """Ask for a job's end. Raises JobNotFound, JobFinished, EngineUnavailable."""
@@ -134,7 +147,7 @@ class JobsService:
         owner = None if caller.may(Right.JOBS_ALL) else caller.id
         return await self._jobs.find(caller=owner, status=status, limit=limit, after=after)
 
-    async def watch(self, caller: Caller, job_id: str) -> AsyncIterator[Job]:
+    async def watch(self, caller: Caller, job_id: str) -> AsyncGenerator[Job]:
         """The job at once and again with every change, until it has ended."""
         seen: Job | None = None
         while True:
@@ -145,9 +158,3 @@ class JobsService:
             if job.status.terminal:
                 return
             await asyncio.sleep(_LOOK_EVERY)
-
-    async def _kept(self, job: Job) -> bytes:
-        body = await self._claims.result(job.id)
-        if body is None:
-            raise JobNotFound("The job's result is no longer kept.")
-        return body

@@ -38,7 +38,9 @@ class ModelsService:
         """One of them. Raises ModelNotFound, alike for what is unknown and what is not allowed."""
         registry = self._registry()
         if name not in registry.names_for(caller):
-            raise ModelNotFound(f"The model `{name}` does not exist or you do not have access to it.", param="model")
+            raise ModelNotFound(
+                f"The model `{name}` does not exist or you do not have access to it.", param="model"
+            )
         return _offer(registry, name)
 
 

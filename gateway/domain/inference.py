@@ -100,7 +100,11 @@ class Failure:
         """The error this was, to be raised again."""
         kind = BY_CODE.get(self.code, GatewayError)
         return kind(
-            self.message, param=self.param, detail=self.detail, retry_after=self.retry_after, status=self.status
+            self.message,
+            param=self.param,
+            detail=self.detail,
+            retry_after=self.retry_after,
+            status=self.status,
         )
 
 

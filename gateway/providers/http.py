@@ -285,6 +285,7 @@ _BY_STATUS: Final[Mapping[int, type[GatewayError]]] = {
 
 _BY_CODE: Final[Mapping[str, type[GatewayError]]] = {
     "context_length_exceeded": errors.ContextTooLong,
+    "exceed_context_size_error": errors.ContextTooLong,  # llama.cpp
     "content_filter": errors.ContentFiltered,
     "content_policy_violation": errors.ContentFiltered,
     "moderation_blocked": errors.ContentFiltered,

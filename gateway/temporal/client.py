@@ -90,7 +90,9 @@ async def register_search_attributes(client: Client) -> None:
     """
     operators = client.operator_service
     try:
-        known = await operators.list_search_attributes(ListSearchAttributesRequest(namespace=client.namespace))
+        known = await operators.list_search_attributes(
+            ListSearchAttributesRequest(namespace=client.namespace)
+        )
         missing = {
             key.name: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
             for key in SEARCH_ATTRIBUTES

@@ -68,7 +68,7 @@ class Engine:
         workers: Callable[[Client], Sequence[Worker]],
         interceptors: Sequence[Interceptor] = (),
     ) -> None:
-        """Connect as soon as the engine is there, run `workers` on the connection, and keep looking whether it is up."""
+        """Connect as soon as the engine is there, run `workers` on it, and keep looking whether it is up."""
         self._watch = asyncio.create_task(self._look(workers, interceptors), name="engine watch")
 
     async def close(self) -> None:

@@ -279,10 +279,9 @@ def _write_exports(folder: Folder, stack: Stack) -> None:
 def _blame(console: Console, folder: Folder, failed: ComponentFailed) -> None:
     """Show why the stack stopped: the last words of the component it could not keep."""
     log = folder.log(failed.name)
-    said = folder.last_lines(failed.name)
-    end = f". The last lines of {short(log)}:" if said else "."
+    end = f". The last lines of {short(log)}:" if failed.last_words else "."
     console.print(f"\n{failed}{end}", style="red", markup=False, highlight=False, soft_wrap=True)
-    for line in said:
+    for line in failed.last_words:
         console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
 
 

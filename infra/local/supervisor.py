@@ -60,10 +60,11 @@ class Restarts:
 class ComponentFailed(StackError):
     """A component cannot be kept running, and so neither can the stack."""
 
-    def __init__(self, name: str, reason: str) -> None:
-        """Name the component, whose log a person will want to see."""
+    def __init__(self, name: str, reason: str, last_words: list[str]) -> None:
+        """Name the component, and keep what it said before its stopping adds to that."""
         super().__init__(f"{name} {reason}")
         self.name = name
+        self.last_words = last_words
 
 
 class Supervisor:
@@ -175,7 +176,7 @@ class Supervisor:
 
     def _failure(self, component: Component, reason: str) -> ComponentFailed:
         self._tell(Event(component.name, State.FAILED, detail=reason))
-        return ComponentFailed(component.name, reason)
+        return ComponentFailed(component.name, reason, self._folder.last_lines(component.name))
 
     def _remember(self, component: Component, child: Child) -> None:
         if identity := Identity.of(child.pid):
@@ -197,7 +198,7 @@ class Supervisor:
 
 
 async def answered(component: Component) -> None:
-    """Return once the component says it is ready. Asks more and more slowly: a sick server must not be kept busy by us."""
+    """Return once the component says it is ready; asks ever more slowly, so as not to keep a sick server busy."""
     pause = _POLL
     while component.ready is not None:
         with contextlib.suppress(OSError, ValueError, KeyError, TimeoutError, asyncio.IncompleteReadError):

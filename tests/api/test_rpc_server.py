@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2
+from grpc_health.v1.health_pb2 import HealthListRequest
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_reflection.v1alpha import reflection_pb2
 
@@ -22,6 +23,7 @@ from gateway.v1.jobs_pb2_grpc import JobsServiceStub
 from tests.api.rpc import bearer, chat, code_of, create, until
 from tests.api.world import a_world, rpc_channel
 
+SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 SERVICES = [f"gateway.v1.{noun}Service" for noun in ("Inference", "Jobs", "Models", "Requests")]
 
 
@@ -32,16 +34,14 @@ def a_health(channel) -> Any:
 async def test_health_follows_readiness_and_needs_no_key(channel, world):
     health = a_health(channel)
     for name in ("", *SERVICES):
-        assert (
-            await health.Check(health_pb2.HealthCheckRequest(service=name))
-        ).status == health_pb2.HealthCheckResponse.SERVING
+        assert (await health.Check(health_pb2.HealthCheckRequest(service=name))).status == SERVING
+    listed = (await health.List(HealthListRequest())).statuses
+    assert {name for name, each in listed.items() if each.status == SERVING} == {"", *SERVICES}
     watching = health.Watch(health_pb2.HealthCheckRequest())
-    assert (await watching.read()).status == health_pb2.HealthCheckResponse.SERVING
+    assert (await watching.read()).status == SERVING
     world.ready = False
-    assert (
-        await health.Check(health_pb2.HealthCheckRequest())
-    ).status == health_pb2.HealthCheckResponse.NOT_SERVING
-    assert (await watching.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+    assert (await health.Check(health_pb2.HealthCheckRequest())).status == NOT_SERVING
+    assert (await watching.read()).status == NOT_SERVING
     with pytest.raises(grpc.aio.AioRpcError) as failed:
         await health.Check(health_pb2.HealthCheckRequest(service="no.Such"))
     assert failed.value.code() is grpc.StatusCode.NOT_FOUND

@@ -174,7 +174,12 @@ def a_world(settings: Settings | None = None) -> World:
         max_in_flight=settings.api.max_in_flight,
     )
     jobs = JobsService(
-        registry=lambda: models, engine=engine, jobs=store.jobs, claims=store.claims, settings=settings
+        registry=lambda: models,
+        engine=engine,
+        jobs=store.jobs,
+        claims=store.claims,
+        settings=settings,
+        storage_up=lambda: True,
     )
     return World(
         settings=settings,

@@ -27,11 +27,15 @@ class Wire:
             self._server = await asyncio.start_server(self._connect, "127.0.0.1", self.port)
             self.port = self._server.sockets[0].getsockname()[1]
 
-    async def cut(self) -> None:
-        """Refuse connections, and break those that are there."""
+    def refuse(self) -> None:
+        """Refuse connections, and leave those that are there."""
         if self._server is not None:
             self._server.close()
             self._server = None
+
+    async def cut(self) -> None:
+        """Refuse connections, and break those that are there."""
+        self.refuse()
         await self.break_connections()
 
     async def break_connections(self) -> None:

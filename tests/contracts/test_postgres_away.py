@@ -152,6 +152,13 @@ async def test_a_connection_that_breaks_in_the_middle_of_a_write_settles_once(st
         assert await store.requests.settlement(entry.request.id) == entry.settlement
 
 
+async def test_a_server_that_takes_no_more_connections_is_used_by_those_that_are_there(store, wire):
+    wire.refuse()
+    for _ in range(10):
+        await asyncio.gather(*(store.requests.settlement(new_id()) for _ in range(20)))
+        await asyncio.sleep(0.05)
+
+
 async def test_a_server_that_falls_silent_is_given_up(store, wire):
     wire.silence()
     assert await took(store.ping(), StorageUnavailable) < (CONNECT + PATIENCE).total_seconds() + 2

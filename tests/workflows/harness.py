@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,7 +24,8 @@ from gateway.exchange import Exchange, Exchanges
 from gateway.providers.catalogue import open_provider
 from gateway.providers.ports import CallTimeouts
 from gateway.recorder import Recorder
-from gateway.settings import Encryption, Settings, Temporal, Worker as WorkerSettings
+from gateway.settings import Encryption, Settings, Temporal
+from gateway.settings import Worker as WorkerSettings
 from gateway.storage.memory import MemoryStore
 from gateway.temporal.client import data_converter
 from tests.builders import a_model, a_registry, raw
@@ -98,7 +99,7 @@ def a_process(client: Client, origin: str = "here", store: MemoryStore | None = 
 
 
 @asynccontextmanager
-async def serving(process: Process, *, jobs: bool = False, callers: bool = True) -> AsyncIterator[Process]:
+async def serving(process: Process, *, jobs: bool = False, callers: bool = True) -> AsyncGenerator[Process]:
     """Run the process's workers."""
     workers: list[Worker] = []
     if callers:

@@ -14,10 +14,12 @@ from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.client import Client, WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
 
+from gateway.attempt import Stream, Try
 from gateway.domain.errors import ModelNotFound, UpstreamRejected, UpstreamUnavailable
-from gateway.domain.inference import Mode, Outcome, Status
+from gateway.domain.inference import Choice, InferenceRequest, Mode, Outcome, Status
+from gateway.providers.ports import Reply
 from gateway.temporal.client import SEARCH_ATTRIBUTES
-from tests.builders import QUICK, a_job, a_request
+from tests.builders import QUICK, a_job, a_request, raw
 from tests.servers import binary
 from tests.workflows.harness import CONVERTER, a_process, serving
 
@@ -60,6 +62,7 @@ async def test_a_caller_is_answered_and_the_request_recorded(client: Client):
         exchange = process.exchange(a_request())
         handle = await process.start(exchange.request)
         reply = await exchange.opened
+        assert isinstance(reply, Reply)
         settlement = await handle.result()
     assert b"chat.completion" in reply.body
     assert settlement.status is Status.COMPLETED
@@ -95,7 +98,11 @@ async def test_a_lone_model_that_fails_twice_is_tried_a_third_time(client: Clien
 
 @pytest.mark.parametrize(
     ("candidates", "error", "attempts"),
-    [(("down",), UpstreamUnavailable, 3), (("rejects", "good"), UpstreamRejected, 1), (("gone",), ModelNotFound, 0)],
+    [
+        (("down",), UpstreamUnavailable, 3),
+        (("rejects", "good"), UpstreamRejected, 1),
+        (("gone",), ModelNotFound, 0),
+    ],
 )
 async def test_the_caller_hears_why_nothing_more_is_tried(
     client: Client, candidates: tuple[str, ...], error: type[Exception], attempts: int
@@ -114,7 +121,8 @@ async def test_a_caller_who_leaves_is_settled_as_cancelled(client: Client):
     async with serving(a_process(client)) as process:
         exchange = process.exchange(a_request(candidates=("hangs",)))
         handle = await process.start(exchange.request)
-        await asyncio.sleep(0.1)
+        while not process.provider.upstream.numbered:  # noqa: ASYNC110  the double has no event to wait for
+            await asyncio.sleep(0.02)
         await exchange.leave()
         settlement = await handle.result()
     assert settlement.status is Status.CANCELLED
@@ -127,6 +135,7 @@ async def test_a_stream_is_settled_when_it_has_been_read(client: Client):
         exchange = process.exchange(a_request(mode=Mode.STREAM))
         handle = await process.start(exchange.request)
         stream = await exchange.opened
+        assert isinstance(stream, Stream)
         events = [event async for event in stream.events()]
         settlement = await handle.result()
     assert len(events) > 2
@@ -143,7 +152,9 @@ async def test_a_workflow_that_runs_elsewhere_reaches_the_callers_process(client
     exchange = here.exchange(request)
     async with serving(elsewhere):
         handle = await here.start(request)
-        await asyncio.sleep(0.3)  # it has begun elsewhere, and looks for the caller by the queue of this process
+        await asyncio.sleep(
+            0.3
+        )  # it has begun elsewhere, and looks for the caller by the queue of this process
         async with serving(here):
             await exchange.opened
             settlement = await handle.result()
@@ -174,7 +185,11 @@ async def test_a_request_that_was_settled_by_its_process_is_not_settled_again(cl
         handle = await process.start(request)
         first = await handle.result()
         again = await process.client.start_workflow(
-            "Inference", request, id=f"{request.id}-again", task_queue="gateway-requests", result_type=type(first)
+            "Inference",
+            request,
+            id=f"{request.id}-again",
+            task_queue="gateway-requests",
+            result_type=type(first),
         )
         assert await again.result() == first
     assert exchange.settled.is_set()
@@ -196,7 +211,7 @@ async def test_an_answer_that_was_kept_is_never_paid_again(client: Client):
     async with serving(a_process(client), jobs=True, callers=False) as process:
         request = a_job()
         await process.store.claims.claim(request.id, 1, "a worker that died after it had kept the answer")
-        done, reply = await process.attempts.complete(_try(process, request))
+        done, reply = await process.attempts.complete(_try(request))
         assert reply is not None
         await process.store.claims.answer(request.id, done, reply.body)
         calls = process.provider.upstream.numbered
@@ -207,7 +222,9 @@ async def test_an_answer_that_was_kept_is_never_paid_again(client: Client):
 
 @pytest.mark.parametrize(("retry", "status"), [(True, Status.COMPLETED), (False, Status.FAILED)])
 async def test_a_call_whose_worker_died_is_interrupted_and_made_again_by_setting(
-    client: Client, retry: bool, status: Status  # noqa: FBT001
+    client: Client,
+    retry: bool,
+    status: Status,
 ):
     async with serving(a_process(client), jobs=True, callers=False) as process:
         request = a_job(limits=replace(QUICK, retry_interrupted=retry))
@@ -222,7 +239,7 @@ async def test_a_call_whose_worker_died_is_interrupted_and_made_again_by_setting
 async def test_a_cancelled_job_ends_its_call(client: Client):
     async with serving(a_process(client), jobs=True, callers=False) as process:
         handle = await process.start(a_job(candidates=("hangs",)))
-        while not process.provider.upstream.numbered:
+        while not process.provider.upstream.numbered:  # noqa: ASYNC110  the double has no event to wait for
             await asyncio.sleep(0.02)
         await handle.cancel()
         settlement = await handle.result()
@@ -235,7 +252,9 @@ async def test_a_cancelled_job_ends_its_call(client: Client):
 
 async def test_a_job_waits_out_an_outage_and_expires_at_its_deadline(environment: WorkflowEnvironment):
     async with serving(a_process(environment.client), jobs=True, callers=False) as process:
-        limits = replace(QUICK, attempts=1000, backoff_initial=timedelta(minutes=10), backoff_max=timedelta(hours=1))
+        limits = replace(
+            QUICK, attempts=1000, backoff_initial=timedelta(minutes=10), backoff_max=timedelta(hours=1)
+        )
         now = await environment.get_current_time()
         request = a_job(candidates=("down",), limits=limits, deadline=now + timedelta(hours=3))
         settlement = await (await process.start(request)).result()
@@ -243,9 +262,5 @@ async def test_a_job_waits_out_an_outage_and_expires_at_its_deadline(environment
     assert 3 < len(settlement.attempts) < 20
 
 
-def _try(process, request):  # noqa: ANN001, ANN202
-    from gateway.attempt import Try  # noqa: PLC0415
-    from gateway.domain.inference import Choice  # noqa: PLC0415
-    from tests.builders import raw  # noqa: PLC0415
-
+def _try(request: InferenceRequest) -> Try:
     return Try(request, raw(), 1, Choice("good", "first choice"))

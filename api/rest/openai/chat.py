@@ -55,7 +55,10 @@ OPENAPI: dict[str, Any] = {
                             },
                         },
                         "stream": {"type": "boolean"},
-                        "stream_options": {"type": "object", "properties": {"include_usage": {"type": "boolean"}}},
+                        "stream_options": {
+                            "type": "object",
+                            "properties": {"include_usage": {"type": "boolean"}},
+                        },
                         "metadata": {"type": "object", "additionalProperties": {"type": "string"}},
                         "gateway": {
                             "type": "object",
@@ -128,6 +131,8 @@ class ChatCompletions:
                     await _pass_on(opened, sending)
             except TimeoutError as e:
                 raise http.CallerLeft from e
+            finally:
+                await opened.close()
 
 
 async def _pass_on(opened: OpenStream, sending: _Sending) -> None:

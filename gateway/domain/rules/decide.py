@@ -41,7 +41,9 @@ def decide(facts: Facts) -> Decision:
     return Decision(ranked, passed_over, facts.rules_version, lines=lines)
 
 
-def next_choice(facts: Facts, attempts: tuple[Attempt, ...], limits: Limits, deadline: datetime) -> Choice | str:
+def next_choice(
+    facts: Facts, attempts: tuple[Attempt, ...], limits: Limits, deadline: datetime
+) -> Choice | str:
     """What to try after these attempts: a model with the wait before it, or the reason why nothing more is tried.
 
     A model that has not failed yet is called at once. When all have failed, the one that failed longest ago (and may
@@ -59,7 +61,9 @@ def next_choice(facts: Facts, attempts: tuple[Attempt, ...], limits: Limits, dea
         Facts(facts.asked, facts.candidates, facts.observed_at, failed, facts.rules_version, facts.roll)
     )
     if fresh.model is not None:
-        reason = "first choice" if not attempts else f"fallback after {failed[-1].model} failed: {failed[-1].code}"
+        reason = (
+            "first choice" if not attempts else f"fallback after {failed[-1].model} failed: {failed[-1].code}"
+        )
         return Choice(fresh.model, reason)
     return _again(facts, attempts, limits, deadline)
 
@@ -82,7 +86,11 @@ def _reason_to_stop(attempts: tuple[Attempt, ...], limits: Limits) -> str | None
 def _again(facts: Facts, attempts: tuple[Attempt, ...], limits: Limits, deadline: datetime) -> Choice | str:
     latest = {a.model: a for a in attempts}  # a later attempt replaces an earlier one at its old place
     waiting = sorted(
-        (a for a in latest.values() if a.model in facts.candidates and a.failure is not None and a.failure.retryable),
+        (
+            a
+            for a in latest.values()
+            if a.model in facts.candidates and a.failure is not None and a.failure.retryable
+        ),
         key=lambda a: a.number,
     )
     if not waiting:

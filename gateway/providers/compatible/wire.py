@@ -20,8 +20,6 @@ _TOO_LONG = (
 
 def judge(complaint: Complaint) -> type[GatewayError] | None:
     """What a complaint stands for, where it is not in OpenAI's words."""
-    if complaint.kind == "exceed_context_size_error":  # llama.cpp
-        return ContextTooLong
     message = complaint.message.lower()
     return ContextTooLong if any(words in message for words in _TOO_LONG) else None
 

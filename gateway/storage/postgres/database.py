@@ -125,6 +125,8 @@ class Database:
             log.warning("PostgreSQL is back")
 
     async def _lost(self, _: AsyncConnectionPool[Any]) -> None:
+        if self._pool.get_stats()["pool_size"]:
+            return  # other connections are there, or being tried: a server that takes no more of them is not away
         if not self._away:
             self._away = True
             log.error("PostgreSQL cannot be reached; looking for it every %s s", _LOOK)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -55,11 +55,13 @@ class PostgresRequests:
     async def find(self, wanted: RequestFilter, *, limit: int, after: str | None = None) -> Page[Record]:
         """Requests newest first. Raises InvalidRequest when `after` is no request's id."""
         uuid, moment = await self._cursor(after)
+        # Said as a bound too, since partitions are left out by bounds only, not by comparing two columns at once.
+        until = wanted.until if moment is None else min(wanted.until, moment + timedelta(microseconds=1))
         rows = await self._database.rows(
             Q.requests.find,
             {
                 "since": wanted.since,
-                "until": wanted.until,
+                "until": until,
                 "after": uuid,
                 "after_at": moment,
                 "caller": None if wanted.caller is None else storable(wanted.caller),

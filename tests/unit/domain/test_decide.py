@@ -22,7 +22,9 @@ def facts(*candidates: str, at: datetime = NOW, roll: float = 0.0) -> Facts:
     return Facts("assistant", candidates, at, roll=roll)
 
 
-def after(*attempts: Attempt, among: tuple[str, ...] = ("a", "b"), limits: Limits = LIMITS, roll: float = 0.0) -> Choice | str:
+def after(
+    *attempts: Attempt, among: tuple[str, ...] = ("a", "b"), limits: Limits = LIMITS, roll: float = 0.0
+) -> Choice | str:
     return next_choice(facts(*among, roll=roll), attempts, limits, LATER)
 
 
@@ -82,7 +84,10 @@ def test_the_wait_is_what_the_upstream_asked_for_if_that_is_longer():
 
 def test_no_wait_goes_past_the_deadline():
     asked = Failure.of(UpstreamRateLimited(retry_after=timedelta(hours=1)))
-    assert after(a_failed_attempt(1, "a", failure=asked), among=("a",)) == "the deadline would pass before the next attempt"
+    assert (
+        after(a_failed_attempt(1, "a", failure=asked), among=("a",))
+        == "the deadline would pass before the next attempt"
+    )
 
 
 def test_attempts_are_bounded():
@@ -91,7 +96,7 @@ def test_attempts_are_bounded():
 
 
 @pytest.mark.parametrize(("retry", "expected"), [(True, Choice), (False, str)])
-def test_an_interrupted_call_is_made_again_only_by_setting(retry: bool, expected: type):  # noqa: FBT001
+def test_an_interrupted_call_is_made_again_only_by_setting(retry: bool, expected: type):
     interrupted = a_failed_attempt(1, "a", outcome=Outcome.INTERRUPTED, failure=Failure.of(Interrupted()))
     limits = Limits(attempts=4, retry_interrupted=retry)
     assert isinstance(after(interrupted, limits=limits), expected)

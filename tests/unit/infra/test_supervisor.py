@@ -76,12 +76,12 @@ async def test_the_pause_doubles_up_to_its_longest():
 async def test_the_fifth_death_stops_the_stack(tmp_path: Path):
     folder = folder_in(tmp_path)
     run = Run(folder, tiny("database"), tiny("api", "print('my last words'); raise SystemExit(7)"))
-    with pytest.raises(ComponentFailed, match="api exited with 7: that was 5 times in 2 minutes"):
+    with pytest.raises(ComponentFailed, match="api exited with 7: that was 5 times in 2 minutes") as failed:
         await run.task
     assert run.names(State.RESTARTING) == ["api"] * 4
     assert run.names(State.FAILED) == ["api"]
     assert "database" in run.names(State.STOPPED)
-    assert folder.last_lines("api") == ["my last words"] * 5
+    assert failed.value.last_words == folder.last_lines("api") == ["my last words"] * 5
 
 
 async def test_deaths_long_ago_are_forgiven(tmp_path: Path):
