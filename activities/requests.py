@@ -24,11 +24,18 @@ class Begin:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """How a request ended. `here`: write it in this process even if the caller's connection is elsewhere."""
+    """How a request ended. With `request` it is written by any process, without it by the caller's own alone."""
 
-    request: InferenceRequest
     settlement: Settlement
-    here: bool = False
+    request: InferenceRequest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """Whether the books are written. `before`: how the request had been settled already, which then stays."""
+
+    done: bool
+    before: Settlement | None = None
 
 
 class RequestActivities:
@@ -47,8 +54,12 @@ class RequestActivities:
         await self._jobs.begin(begin.job.id, begin.at)
 
     @activity.defn(name="record")
-    async def record(self, record: Record) -> Settlement | None:
-        """Settle the request; None when it is to be done where the caller's connection is."""
-        if not record.here and self._exchanges.get(record.request.id) is None:
-            return await self._recorder.settlement(record.request.id)
-        return await self._recorder.record(record.request, record.settlement)
+    async def record(self, record: Record) -> Recorded:
+        """Settle the request; not done when it must be where the caller's connection is."""
+        exchange = self._exchanges.get(record.settlement.request_id)
+        request = exchange.request if exchange is not None else record.request
+        if request is None:
+            before = await self._recorder.settlement(record.settlement.request_id)
+            return Recorded(before is not None, before)
+        settled = await self._recorder.record(request, record.settlement)
+        return Recorded(done=True, before=None if settled is record.settlement else settled)

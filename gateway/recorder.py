@@ -33,10 +33,8 @@ class Recorder:
         Raises StorageUnavailable; safe to do again.
         """
         exchange = self._exchanges.get(request.id)
-        if exchange is not None:
-            request = exchange.request  # with its body, which the workflow does not send round again
-            if settlement.served is None:
-                exchange.give_up(settlement.failure)
+        if exchange is not None and settlement.served is None:
+            exchange.give_up(settlement.failure)
         prompt, answer = (None, None)
         if self._log_content:
             prompt = self._cut(request.body)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import replace
 
 from temporalio import workflow
 from temporalio.common import SearchAttributeKey
@@ -53,16 +52,22 @@ class InferenceWorkflow:
 
     async def _answer(self, request: InferenceRequest) -> Settlement:
         """For a caller who waits: every step is taken in the process that holds the connection."""
-        route = await self._route(request)
+        # The first attempt was decided at the door and is under way; what is there now matters to the next one.
+        looking = workflow.start_local_activity_method(
+            RoutingActivities.route, _look(request), **policies.LOOK
+        )
+        route = Route(request.candidates, request.rules_version, ())
         while not isinstance(choice := self._choose(request, route), str):
-            await workflow.sleep(choice.wait) if choice.wait else None
+            if choice.wait:
+                await workflow.sleep(choice.wait)
             joined = await self._join(request, choice)
+            route = await looking
             if joined.settled is not None:
                 return joined.settled
             attempt = joined.attempt or _abandoned(request, choice, self._number)
             self._attempts = (*self._attempts, attempt)
             self._overhead_ms = joined.overhead_ms
-        settlement = await self._record(request, self._settle(request, route, choice))
+        settlement = await self._record(request, self._settle(request, await looking, choice))
         self._show(settlement)
         return settlement
 
@@ -74,9 +79,12 @@ class InferenceWorkflow:
             await workflow.execute_local_activity_method(
                 RequestActivities.begin, Begin(job_of(request), workflow.now()), **policies.RECORD
             )
-            route = await self._route(request)
+            route = await workflow.execute_local_activity_method(
+                RoutingActivities.route, _look(request), **policies.LOOK
+            )
             while not isinstance(choice := self._choose(request, route), str):
-                await workflow.sleep(choice.wait) if choice.wait else None
+                if choice.wait:
+                    await workflow.sleep(choice.wait)
                 attempt = await self._call(request, choice)
                 if attempt is None:
                     choice = "the deadline passed before a worker was free"
@@ -87,9 +95,9 @@ class InferenceWorkflow:
             cancelled = True
         settlement = self._settle(request, route, stop, cancelled=cancelled)
         recorded = await workflow.execute_local_activity_method(
-            RequestActivities.record, Record(request, settlement, here=True), **policies.RECORD
+            RequestActivities.record, Record(settlement, request), **policies.RECORD
         )
-        settlement = recorded or settlement
+        settlement = recorded.before or settlement
         self._show(settlement)
         await self._deliver(request, settlement)
         return settlement
@@ -97,13 +105,6 @@ class InferenceWorkflow:
     @property
     def _number(self) -> int:
         return len(self._attempts) + 1
-
-    async def _route(self, request: InferenceRequest) -> Route:
-        return await workflow.execute_local_activity_method(
-            RoutingActivities.route,
-            Look(request.model, request.kind, request.candidates, request.rules_version),
-            **policies.LOOK,
-        )
 
     def _choose(self, request: InferenceRequest, route: Route) -> Choice | str:
         facts = Facts(
@@ -121,7 +122,8 @@ class InferenceWorkflow:
         joined = await workflow.execute_local_activity_method(
             CallerActivities.join,
             wanted,
-            summary=f"{choice.model}: {choice.reason}",
+            # For an operator's eyes, and only where there is something to read: each summary is encrypted and costs.
+            summary=f"{choice.model}: {choice.reason}" if self._attempts else None,
             **policies.join(workflow.now(), request.deadline),
         )
         if joined.attempt is not None or joined.settled is not None:
@@ -172,27 +174,23 @@ class InferenceWorkflow:
 
     async def _record(self, request: InferenceRequest, settlement: Settlement) -> Settlement:
         """Write the books where the caller is, so that it hears of the end first; if that process is dead, here."""
-        record = Record(replace(request, body=""), settlement)
+        record = Record(settlement)
         recorded = await workflow.execute_local_activity_method(
             RequestActivities.record, record, **policies.RECORD
         )
-        if recorded is not None:
-            return recorded
-        try:
-            recorded = await workflow.execute_activity_method(
-                RequestActivities.record,
-                record,
-                task_queue=f"gateway-process-{request.origin}",
-                **policies.RECORD_THERE,
+        if not recorded.done:
+            with suppress(ActivityError):
+                recorded = await workflow.execute_activity_method(
+                    RequestActivities.record,
+                    record,
+                    task_queue=f"gateway-process-{request.origin}",
+                    **policies.RECORD_THERE,
+                )
+        if not recorded.done:
+            recorded = await workflow.execute_local_activity_method(
+                RequestActivities.record, Record(settlement, request), **policies.RECORD
             )
-        except ActivityError:
-            recorded = None
-        if recorded is not None:
-            return recorded
-        recorded = await workflow.execute_local_activity_method(
-            RequestActivities.record, Record(request, settlement, here=True), **policies.RECORD
-        )
-        return recorded or settlement
+        return recorded.before or settlement
 
     def _show(self, settlement: Settlement) -> None:
         last = settlement.attempts[-1] if settlement.attempts else None
@@ -209,6 +207,10 @@ class InferenceWorkflow:
                 await workflow.execute_activity_method(
                     DeliveryActivities.deliver, deliver, **policies.DELIVER
                 )
+
+
+def _look(request: InferenceRequest) -> Look:
+    return Look(request.model, request.kind, request.candidates, request.rules_version)
 
 
 def _abandoned(request: InferenceRequest, choice: Choice, number: int) -> Attempt:

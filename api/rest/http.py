@@ -9,18 +9,15 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
-from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
 
-from api.service.ask import Hints, tags_of
+from api.headers import told_of
 from api.service.inference import Served
-from gateway.domain.errors import BodyTimeout, BodyTooLarge, InvalidRequest
-from gateway.telemetry import DoorSpan
+from gateway.domain.errors import BodyTimeout, BodyTooLarge
 
 Header = tuple[bytes, bytes]
 JSON: Header = (b"content-type", b"application/json")
-_LONGEST = 256
 
 
 class CallerLeft(Exception):
@@ -105,32 +102,6 @@ async def no_tick() -> None:
     """Nothing to do in between."""
 
 
-def hints_of(headers: Mapping[str, str], span: DoorSpan, request_id: str) -> Hints:
-    """What the headers say about a request. Raises InvalidRequest naming the header."""
-    return Hints(
-        request_id=request_id,
-        durability=headers.get("x-gateway-durability"),
-        tags=tags_of(headers.get("x-gateway-tags", headers.get("x-litellm-tags", ""))),
-        idempotency_key=idempotency_key_of(headers),
-        client_request_id=headers.get("x-client-request-id", "")[:_LONGEST] or None,
-        traceparent=span.traceparent,
-        trace_id=span.trace_id,
-    )
-
-
-def idempotency_key_of(headers: Mapping[str, str]) -> str | None:
-    """The Idempotency-Key, quoted or bare. Raises InvalidRequest when it is empty or too long."""
-    key = headers.get("idempotency-key")
-    if key is None:
-        return None
-    bare = key.strip().removeprefix('"').removesuffix('"')
-    if not 0 < len(bare) <= _LONGEST:
-        raise InvalidRequest(
-            f"`Idempotency-Key` must have 1 to {_LONGEST} characters.", param="Idempotency-Key"
-        )
-    return bare
-
-
 def preferences_of(headers: Mapping[str, str]) -> frozenset[str]:
     """The preferences of `Prefer` (RFC 7240), by name; those that we do not know are ignored, as it demands."""
     words = headers.get("prefer", "").split(",")
@@ -138,21 +109,8 @@ def preferences_of(headers: Mapping[str, str]) -> frozenset[str]:
 
 
 def served_headers(served: Served) -> list[Header]:
-    """The headers that tell what became of a request; what is not known yet is left out."""
-    told: dict[str, Any] = {
-        "x-gateway-model": served.model,
-        "x-gateway-provider": served.provider,
-        "x-gateway-attempts": served.attempts,
-        "x-gateway-rule": served.rule,
-        "x-gateway-rules-version": served.rules_version,
-        "x-gateway-cost-usd": None if served.cost_usd is None else f"{served.cost_usd:f}",
-        "x-gateway-overhead-ms": None if served.overhead_ms is None else f"{served.overhead_ms:.2f}",
-        "x-gateway-durability": served.durability,
-        "x-gateway-workflow-id": served.workflow_id,
-    }
-    headers = [
-        (name.encode(), str(value).encode()) for name, value in told.items() if value not in (None, "")
-    ]
+    """The headers that tell what became of a request, as they go out."""
+    headers = [(name.encode(), value.encode()) for name, value in told_of(served).items()]
     if served.overhead_ms is not None:
         headers.append((b"server-timing", b"gateway;dur=%.2f" % served.overhead_ms))
     return headers

@@ -10,9 +10,10 @@ from starlette.responses import StreamingResponse
 from starlette.types import Send
 
 from api.auth import authenticate
+from api.headers import hints_of
 from api.rest import http
 from api.rest.wire import JobShape, JobsPage, job_shape
-from api.service.ask import Ask, Hints, job_ask
+from api.service.ask import job_ask
 from api.service.jobs import JobsService
 from gateway.domain.identity import Caller
 from gateway.domain.inference import Status
@@ -70,8 +71,8 @@ def router(identity: Identify, service: JobsService, settings: Api) -> APIRouter
         door: dict[str, Any] = request.scope["gateway"]
         headers: Mapping[str, str] = door["headers"]
         raw = await http.read_body(request.receive, headers, settings.body_limit, settings.body_timeout)
-        hints: Hints = http.hints_of(headers, door["span"], door["request_id"])
-        ask: Ask = job_ask(raw, hints, door="rest", channels=service.channels)
+        hints = hints_of(headers, door["span"], door["request_id"])
+        ask = job_ask(raw, hints, door="rest", channels=service.channels)
         job = await service.create(caller, ask)
         answer = Response(job_shape(job).model_dump_json(), 202, media_type="application/json")
         answer.raw_headers.extend(_accepted(job, preferred=False))

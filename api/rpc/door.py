@@ -20,8 +20,9 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from api.auth import authenticate
+from api.headers import hints_of
 from api.rpc.errors import status_of, told
-from api.rpc.metadata import headers_of, hints_of, told_of
+from api.rpc.metadata import headers_of, told_of
 from api.service.ask import Hints
 from api.service.inference import Served
 from gateway import telemetry

@@ -38,7 +38,7 @@ def stack(servers: Servers) -> Generator[Stack]:
     seed = write_seed(
         started.home / "models.conf", servers.scripted_upstream, f"http://127.0.0.1:{free_port()}/v1"
     )
-    started._env["GATEWAY__REGISTRY__SEED"] = str(seed)
+    started.env["GATEWAY__REGISTRY__SEED"] = str(seed)
     try:
         started.up()
         yield started

@@ -31,7 +31,11 @@ class Person:
         )
 
     def ask(
-        self, model: str = "ok", words: str = "Say hello.", headers: Mapping[str, str] | None = None, **fields: Any
+        self,
+        model: str = "ok",
+        words: str = "Say hello.",
+        headers: Mapping[str, str] | None = None,
+        **fields: Any,
     ) -> httpx2.Response:
         """Chat, and wait for the whole answer."""
         return self.http.post(CHAT, json=chat(model, words, **fields), headers=dict(headers or {}))
@@ -57,7 +61,9 @@ class Person:
     ) -> httpx2.Response:
         """Make a job of a chat."""
         body = {"endpoint": CHAT, "body": chat(model, words), **fields}
-        return self.http.post("/api/v1/jobs", json=body, headers={} if key is None else {"idempotency-key": key})
+        return self.http.post(
+            "/api/v1/jobs", json=body, headers={} if key is None else {"idempotency-key": key}
+        )
 
     def job(self, job_id: str) -> dict[str, Any]:
         """The job as it stands."""

@@ -55,7 +55,7 @@ def write_seed(
     if local:
         words.append(
             '{ name = "smollm2-135m-instruct", provider = compatible, base_url = ${GATEWAY_LOCAL_MODEL_URL}, '
-            f"price = {json.dumps({name: '0' for name in PRICE})} }}"
+            f"price = {json.dumps(dict.fromkeys(PRICE, '0'))} }}"
         )
         aliases["assistant"] = ["smollm2-135m-instruct"]
     path.write_text(f"models = [\n{chr(10).join(words)}\n]\naliases = {json.dumps(aliases)}\n")

@@ -68,7 +68,7 @@ class Stack:
         self.home = Path(tempfile.mkdtemp(prefix="llm-gateway-stack-"))
         self.folder = Folder(self.home / "data")
         self.base = free_block()
-        self._env = dict(env)
+        self.env = dict(env)
         self._deaths: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_DEATHS))
         self._started: dict[int, psutil.Process] = {}
 
@@ -77,7 +77,7 @@ class Stack:
         """Run `python -m infra.local …` for this stack."""
         argv = [sys.executable, "-m", "infra.local", *words, "--data", str(self.folder.root)]
         argv += ["--ports", str(self.base)]
-        env = {**os.environ, "GATEWAY_CONFIG": "config/local.conf", **self._env}
+        env = {**os.environ, "GATEWAY_CONFIG": "config/local.conf", **self.env}
         return subprocess.run(
             argv, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=180
         )
@@ -148,7 +148,7 @@ class Stack:
         told = (self.folder.root / "stack.env").read_text()
         pairs = (line.removeprefix("export ").split("=", 1) for line in told.splitlines())
         ours = {name: value.strip("'") for name, value in pairs}
-        return {**os.environ, **self._env, **ours}
+        return {**os.environ, **self.env, **ours}
 
     def rows(self, query: str, *params: Any) -> list[tuple[Any, ...]]:
         """Ask its database."""

@@ -33,7 +33,7 @@ from workflows.inference import InferenceWorkflow
 from workflows.worker import Hands, caller_workers, job_workers
 
 KEY = base64.b64encode(bytes(range(32))).decode()
-TEMPORAL = Temporal(encryption=Encryption(active="test", keys={"test": Secret(KEY)}))
+TEMPORAL = Temporal(sandbox=True, encryption=Encryption(active="test", keys={"test": Secret(KEY)}))
 SETTINGS = Settings(temporal=TEMPORAL, worker=WorkerSettings(shutdown_grace=timedelta(0)))
 CONVERTER = data_converter(TEMPORAL, None)
 _QUICK = timedelta(seconds=5)

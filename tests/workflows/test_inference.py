@@ -101,7 +101,7 @@ async def test_a_lone_model_that_fails_twice_is_tried_a_third_time(client: Clien
     [
         (("down",), UpstreamUnavailable, 3),
         (("rejects", "good"), UpstreamRejected, 1),
-        (("gone",), ModelNotFound, 0),
+        (("gone",), ModelNotFound, 1),
     ],
 )
 async def test_the_caller_hears_why_nothing_more_is_tried(

@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from api.auth import authenticate
 from api.errors import openai_body
+from api.headers import hints_of
 from api.rest import http
 from api.rest.jobs import send_accepted
 from api.service.ask import Ask, read_chat
@@ -104,7 +105,7 @@ class ChatCompletions:
         headers: dict[str, str] = door["headers"]
         caller = await authenticate(self._identity, headers)
         raw = await http.read_body(receive, headers, self._settings.body_limit, self._settings.body_timeout)
-        ask = read_chat(raw, http.hints_of(headers, door["span"], door["request_id"]), door="rest")
+        ask = read_chat(raw, hints_of(headers, door["span"], door["request_id"]), door="rest")
         if "respond-async" in http.preferences_of(headers):
             await send_accepted(send, await self._jobs.create(caller, ask), preferred=True)
             return

@@ -1,0 +1,59 @@
+"""What stands beside a request and its answer, alike in HTTP headers and gRPC metadata: names, meanings, bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from api.service.ask import Hints, tags_of
+from api.service.inference import Served
+from gateway.domain.errors import InvalidRequest
+from gateway.telemetry import DoorSpan
+
+_LONGEST = 256
+
+
+def hints_of(
+    headers: Mapping[str, str], span: DoorSpan, request_id: str, deadline: timedelta | None = None
+) -> Hints:
+    """What the headers (names in lower case) say about a request. Raises InvalidRequest naming the header."""
+    return Hints(
+        request_id=request_id,
+        deadline=deadline,
+        durability=headers.get("x-gateway-durability"),
+        tags=tags_of(headers.get("x-gateway-tags", headers.get("x-litellm-tags", ""))),
+        idempotency_key=idempotency_key_of(headers),
+        client_request_id=headers.get("x-client-request-id", "")[:_LONGEST] or None,
+        traceparent=span.traceparent,
+        trace_id=span.trace_id,
+    )
+
+
+def idempotency_key_of(headers: Mapping[str, str]) -> str | None:
+    """The Idempotency-Key, quoted or bare. Raises InvalidRequest when it is empty or too long."""
+    key = headers.get("idempotency-key")
+    if key is None:
+        return None
+    bare = key.strip().removeprefix('"').removesuffix('"')
+    if not 0 < len(bare) <= _LONGEST:
+        raise InvalidRequest(
+            f"`Idempotency-Key` must have 1 to {_LONGEST} characters.", param="Idempotency-Key"
+        )
+    return bare
+
+
+def told_of(served: Served) -> dict[str, str]:
+    """What an answer tells of its request; what is not known yet is left out."""
+    told = {
+        "x-gateway-model": served.model,
+        "x-gateway-provider": served.provider,
+        "x-gateway-attempts": str(served.attempts),
+        "x-gateway-rule": served.rule,
+        "x-gateway-rules-version": served.rules_version,
+        "x-gateway-cost-usd": "" if served.cost_usd is None else f"{served.cost_usd:f}",
+        "x-gateway-overhead-ms": "" if served.overhead_ms is None else f"{served.overhead_ms:.2f}",
+        "x-gateway-durability": served.durability,
+        "x-gateway-workflow-id": served.workflow_id,
+    }
+    # A header is Latin-1 and gRPC's metadata ASCII: neither is to refuse an answer for one letter of a name.
+    return {name: value for name, value in told.items() if value and value.isascii()}

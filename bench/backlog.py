@@ -1,0 +1,89 @@
+"""What a gateway still has to do after it has answered: ledger rows to write, workflows to close."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import psycopg
+from temporalio.client import Client
+
+from bench.wire import Caller
+
+_LOOK_EVERY = 0.05
+_UNSETTLED = re.compile(rb"^gateway_unsettled ([0-9.e+]+)$", re.MULTILINE)
+_REQUESTS = re.compile(rb"^gateway_requests_total\{[^}]*\} ([0-9.e+]+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """How long it took, in seconds, until every ledger row was written and until every workflow was closed too."""
+
+    written: float
+    closed: float
+    missing: int
+    """Requests that were answered and are not in the ledger."""
+    open: int
+    """Workflows that did not close in time."""
+
+
+class Backlog:
+    """Looks into a gateway's metrics and, where they are given, into its database and its Temporal."""
+
+    def __init__(
+        self, host: str, port: int, postgres: str | None = None, temporal: str | None = None
+    ) -> None:
+        """Connects when it is first asked."""
+        self._caller = Caller(host, port)
+        self._metrics = f"GET /metrics HTTP/1.1\r\nhost: {host}:{port}\r\n\r\n".encode()
+        self._postgres = postgres
+        self._temporal = temporal
+        self._connection: psycopg.AsyncConnection[tuple[Any, ...]] | None = None
+        self._client: Client | None = None
+
+    async def rows(self) -> int:
+        """How many requests the ledger holds; without a database to look into, how many the process has counted."""
+        if self._postgres is None:
+            answer = await self._caller.ask(self._metrics)
+            return int(sum(float(count) for count in _REQUESTS.findall(answer.body)))
+        if self._connection is None:
+            self._connection = await psycopg.AsyncConnection.connect(self._postgres, autocommit=True)
+        cursor = await self._connection.execute("SELECT count(*) FROM requests")
+        row = await cursor.fetchone()
+        return int(row[0]) if row is not None else 0
+
+    async def unsettled(self) -> int:
+        """How many requests are answered, or being answered, without their ledger row."""
+        answer = await self._caller.ask(self._metrics)
+        found = _UNSETTLED.search(answer.body)
+        return int(float(found[1])) if found is not None else 0
+
+    async def open_workflows(self) -> int:
+        """How many workflows are not closed; 0 where there is no Temporal to ask."""
+        if self._temporal is None:
+            return 0
+        if self._client is None:
+            self._client = await Client.connect(self._temporal)
+        return (await self._client.count_workflows("ExecutionStatus = 'Running'")).count
+
+    async def empty(self, expected: int = 0, *, within: float = 120.0) -> Drained:
+        """Wait until nothing is unsettled, the ledger holds `expected` rows and no workflow is open."""
+        begun = perf_counter()
+        while await self.unsettled() and perf_counter() - begun < within:
+            await asyncio.sleep(_LOOK_EVERY)
+        while (missing := expected - await self.rows()) > 0 and perf_counter() - begun < within:
+            await asyncio.sleep(_LOOK_EVERY)
+        written = perf_counter() - begun
+        while (left := await self.open_workflows()) and perf_counter() - begun < within:
+            await asyncio.sleep(_LOOK_EVERY)
+        return Drained(written, perf_counter() - begun, max(missing, 0), left)
+
+    async def close(self) -> None:
+        """Hang up."""
+        self._caller.close()
+        if self._connection is not None:
+            await self._connection.close()
+            self._connection = None
