@@ -160,7 +160,7 @@ class Temporal(Section):
     workflow_slots: Count = 200
     local_activity_slots: Count = 400
     cached_workflows: Whole = 1000
-    sandbox: Truth = True
+    sandbox: Truth = False
     compress: Truth = True
     claim_check_over: Size = 128 * 1024
     tls: Truth = False

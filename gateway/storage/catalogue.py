@@ -52,6 +52,10 @@ class PortByPort:
         """Make room in every backend."""
         return sum([await backend.ensure_partitions(now) for backend in self.backends])
 
+    async def expire(self, before: datetime) -> int:
+        """Delete what ended before then in every backend."""
+        return sum([await backend.expire(before) for backend in self.backends])
+
     async def close(self) -> None:
         """Close every backend."""
         for backend in reversed(self.backends):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -57,6 +58,13 @@ class MemoryJobs:
             reverse=True,
         )
         return page_of(found, limit, lambda job: job.id)
+
+    def expire(self, before: datetime) -> frozenset[str]:
+        """Forget the jobs that ended before then; returns their ids."""
+        old = {id_ for id_, job in self._jobs.items() if job.completed_at and job.completed_at < before}
+        for id_ in old:
+            del self._jobs[id_]
+        return frozenset(old)
 
     def end(self, request: InferenceRequest, settlement: Settlement) -> None:
         """End a request's job as the request ended; one that was never accepted is kept, ended."""
@@ -192,6 +200,13 @@ class MemoryClaims:
         known.given_up = known.attempt is None
         return known.attempt
 
+    def forget(self, requests: Collection[str]) -> int:
+        """Forget the claims of some requests; returns how many they were."""
+        old = [key for key in self._claims if key[0] in requests]
+        for key in old:
+            del self._claims[key]
+        return len(old)
+
     async def result(self, request_id: str) -> bytes | None:
         """The answer of the attempt that succeeded."""
         answers = [
@@ -287,6 +302,11 @@ class MemoryStore:
     async def ensure_partitions(self, now: datetime) -> int:
         """Memory has none."""
         return 0
+
+    async def expire(self, before: datetime) -> int:
+        """Forget jobs that ended before then, and their answers."""
+        jobs = self.jobs.expire(before)
+        return len(jobs) + self.claims.forget(jobs)
 
     async def close(self) -> None:
         """There is nothing to close."""

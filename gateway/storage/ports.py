@@ -208,6 +208,10 @@ class Store(Protocol):
         """
         ...
 
+    async def expire(self, before: datetime) -> int:
+        """Delete jobs, kept answers and large payloads that ended before then; the ledger stays. Returns how many."""
+        ...
+
     async def close(self) -> None:
         """Finish what is under way and close all connections."""
         ...

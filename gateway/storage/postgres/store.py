@@ -42,6 +42,11 @@ class PostgresStore:
         )
         return 0 if row is None else row["made"]
 
+    async def expire(self, before: datetime) -> int:
+        """Delete jobs, kept answers and large payloads that ended before then."""
+        queries = (Q.jobs.expire, Q.claims.expire, Q.blobs.expire)
+        return sum([len(await self._database.rows(query, {"before": before})) for query in queries])
+
     async def close(self) -> None:
         """Write what waits and close all connections."""
         await self.requests.close()

@@ -33,3 +33,9 @@ SELECT answer FROM claims
  WHERE request_id = %(request_id)s AND answer IS NOT NULL
  ORDER BY number DESC
  LIMIT 1;
+
+-- name: expire
+-- Deletes some answers that were kept before a moment, and claims that nobody ever answered or gave up.
+DELETE FROM claims WHERE (request_id, number) IN (
+    SELECT request_id, number FROM claims WHERE coalesce(ended_at, claimed_at) < %(before)s LIMIT 10000
+) RETURNING 1;

@@ -32,3 +32,9 @@ SELECT * FROM jobs
    AND (%(status)s::text IS NULL OR status = %(status)s)
  ORDER BY created_at DESC, id DESC
  LIMIT %(limit)s;
+
+-- name: expire
+-- Deletes some jobs that ended before a moment: their retention has passed. Some, so that no delete holds others up.
+DELETE FROM jobs WHERE id IN (
+    SELECT id FROM jobs WHERE completed_at < %(before)s LIMIT 10000
+) RETURNING 1;
