@@ -45,6 +45,11 @@ class StartsWorkflows(Protocol):
         """Whether it answered last time."""
         ...
 
+    @property
+    def crowded(self) -> bool:
+        """Whether as many starts are in flight as may be: then a request waits for its own."""
+        ...
+
     async def start(self, request: InferenceRequest) -> bool:
         """Commit the start of a request's workflow. Raises EngineUnavailable."""
         ...
@@ -207,7 +212,7 @@ class InferenceService:
             workflow_id=request.id,
         )
         exchange = Exchange(request, ask.body, self._attempts)
-        if request.durability is Durability.START_FIRST:
+        if request.durability is Durability.START_FIRST or self._engine.crowded:
             await self._start_first(exchange, served)
         else:
             self._call_first(exchange)

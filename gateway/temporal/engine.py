@@ -57,6 +57,11 @@ class Engine:
         return self._up
 
     @property
+    def crowded(self) -> bool:
+        """Whether as many starts are in flight as may be."""
+        return self._starts.locked()
+
+    @property
     def client(self) -> Client:
         """The client. Raises EngineUnavailable before the first connection."""
         if self._client is None:

@@ -68,6 +68,7 @@ class Engine:
         self, exchanges: Exchanges, attempts: Attempts, recorder: Recorder, store: MemoryStore
     ) -> None:
         self.up = True
+        self.crowded = False
         self._exchanges = exchanges
         self._attempts = attempts
         self._recorder = recorder
