@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from fastapi.openapi.utils import get_openapi
+from fastapi_offline import FastAPIOffline
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
@@ -24,6 +25,8 @@ from gateway import VERSION
 from gateway.temporal.client import data_converter
 from gateway.temporal.codec import KeyRing
 from gateway.wiring import World
+
+_PURPOSE = "One durable gateway between every agent and every language model."
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +69,12 @@ def build_services(world: World) -> Services:
 def build_app(world: World, services: Services, checks: Callable[[], Mapping[str, bool]]) -> ASGIApp:
     """The application behind its door. `checks` says by name what must hold for readiness."""
     settings = world.settings
-    app = FastAPI(
-        title="LLM Gateway",
-        version=VERSION,
-        description="One durable gateway between every agent and every language model.",
-        docs_url="/docs" if settings.api.docs else None,
-        redoc_url=None,
-        openapi_url="/openapi.json" if settings.api.docs else None,
-    )
+    about: dict[str, Any] = {"title": "LLM Gateway", "version": VERSION, "description": _PURPOSE}
+    if settings.api.docs:
+        # The page brings its own scripts: many a gateway stands where no browser reaches the internet.
+        app = FastAPIOffline(docs_url="/docs", redoc_url=None, static_url="/docs/static", **about)
+    else:
+        app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, **about)
     # The door answers for every error; Starlette's own layers would answer before it, in no dialect and without an id.
     app.middleware_stack = AsyncExitStackMiddleware(app.router)
     chat = ChatCompletions(world.identity, services.inference, services.jobs, settings.api)
@@ -84,8 +85,8 @@ def build_app(world: World, services: Services, checks: Callable[[], Mapping[str
     app.include_router(
         requests.router(world.identity, services.requests, temporal.ui_url, temporal.namespace)
     )
-    about = {"origin": world.origin, "registry_version": world.models.version}
-    app.include_router(operators.router(checks, about))
+    told = {"origin": world.origin, "registry_version": world.models.version}
+    app.include_router(operators.router(checks, told))
     if temporal.encryption.active:
         ring = KeyRing(temporal.encryption.active, temporal.encryption.keys)
         plain = data_converter(temporal, None).payload_codec
@@ -109,6 +110,9 @@ def _describe(app: FastAPI) -> None:
             schema = get_openapi(
                 title=app.title, version=app.version, description=app.description, routes=app.routes
             )
+            for operation in (op for path in schema["paths"].values() for op in path.values()):
+                # The function's name says what it is to us; its docstring's first line says it to callers.
+                operation["summary"] = operation.get("description", operation["summary"]).split("\n")[0]
             schema["paths"]["/v1/chat/completions"] = {"post": OPENAPI}
             schema.setdefault("components", {})["securitySchemes"] = {
                 "bearer": {"type": "http", "scheme": "bearer"},

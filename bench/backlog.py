@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -15,6 +16,8 @@ from bench.wire import Caller
 
 _LOOK_EVERY = 0.05
 _UNSETTLED = re.compile(rb"^gateway_unsettled ([0-9.e+]+)$", re.MULTILINE)
+_EAGER = re.compile(rb'^gateway_eager_starts_total\{outcome="(\w+)"\} ([0-9.e+]+)$', re.MULTILINE)
+_DEGRADED = re.compile(rb"^gateway_degraded_total\{[^}]*\} ([0-9.e+]+)$", re.MULTILINE)
 _REQUESTS = re.compile(rb"^gateway_requests_total\{[^}]*\} ([0-9.e+]+)$", re.MULTILINE)
 
 
@@ -28,6 +31,23 @@ class Drained:
     """Requests that were answered and are not in the ledger."""
     open: int
     """Workflows that did not close in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Starts:
+    """How workflows were started: in the process that answers, by way of a queue, or not at all."""
+
+    here: int = 0
+    queued: int = 0
+    degraded: int = 0
+
+    def since(self, before: Starts) -> Starts:
+        """Those that came after."""
+        return Starts(self.here - before.here, self.queued - before.queued, self.degraded - before.degraded)
+
+    def plus(self, other: Starts) -> Starts:
+        """Those of two turns."""
+        return Starts(self.here + other.here, self.queued + other.queued, self.degraded + other.degraded)
 
 
 class Backlog:
@@ -61,6 +81,13 @@ class Backlog:
         found = _UNSETTLED.search(answer.body)
         return int(float(found[1])) if found is not None else 0
 
+    async def starts(self) -> Starts:
+        """How the workflows of all requests so far were started."""
+        body = (await self._caller.ask(self._metrics)).body
+        eager = {outcome: int(float(count)) for outcome, count in _EAGER.findall(body)}
+        degraded = sum(int(float(count)) for count in _DEGRADED.findall(body))
+        return Starts(eager.get(b"here", 0), eager.get(b"queued", 0), degraded)
+
     async def open_workflows(self) -> int:
         """How many workflows are not closed; 0 where there is no Temporal to ask."""
         if self._temporal is None:
@@ -72,14 +99,15 @@ class Backlog:
     async def empty(self, expected: int = 0, *, within: float = 120.0) -> Drained:
         """Wait until nothing is unsettled, the ledger holds `expected` rows and no workflow is open."""
         begun = perf_counter()
-        while await self.unsettled() and perf_counter() - begun < within:
-            await asyncio.sleep(_LOOK_EVERY)
-        while (missing := expected - await self.rows()) > 0 and perf_counter() - begun < within:
-            await asyncio.sleep(_LOOK_EVERY)
+        await until_none(self.unsettled, begun + within)
+
+        async def not_written() -> int:
+            return max(expected - await self.rows(), 0)
+
+        missing = await until_none(not_written, begun + within)
         written = perf_counter() - begun
-        while (left := await self.open_workflows()) and perf_counter() - begun < within:
-            await asyncio.sleep(_LOOK_EVERY)
-        return Drained(written, perf_counter() - begun, max(missing, 0), left)
+        left = await until_none(self.open_workflows, begun + within)
+        return Drained(written, perf_counter() - begun, missing, left)
 
     async def close(self) -> None:
         """Hang up."""
@@ -87,3 +115,12 @@ class Backlog:
         if self._connection is not None:
             await self._connection.close()
             self._connection = None
+
+
+async def until_none(count: Callable[[], Awaitable[int]], until: float, every: float = _LOOK_EVERY) -> int:
+    """Look until there is nothing left, or it is later than `until` by perf_counter; returns what is left."""
+    left = await count()
+    while left and perf_counter() < until:  # nobody tells us: other processes' work can only be looked at
+        await asyncio.sleep(every)
+        left = await count()
+    return left

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -169,6 +170,8 @@ class Stream:
                 self._keep(event)
                 yield event
                 event = await self._next_or_none()
+                if self.attempt.done():
+                    raise errors.Cancelled  # closed by somebody else while we read: the process is ending
             self._settle(self._running.succeeded(self._usage, self._finish, self._upstream_id, self._said()))
         except errors.GatewayError as e:
             self._settle(self._running.failed(e, Outcome.BROKEN, self._said(), self._usage))
@@ -198,7 +201,8 @@ class Stream:
     async def _shut(self) -> None:
         aclose = getattr(self._source, "aclose", None)
         if aclose is not None:
-            await aclose()
+            with suppress(RuntimeError):  # somebody reads it at this moment: it ends with its reader
+                await aclose()
 
     def _keep(self, event: Event) -> None:
         if event.text:

@@ -31,6 +31,7 @@ class Exchange:
         self.settled = asyncio.Event()
         self._attempts = attempts
         self._tasks: dict[int, asyncio.Task[Attempt]] = {}
+        self._called: set[int] = set()
         self._done: dict[int, Attempt] = {}
         self._stream: Stream | None = None
         self._reply: Reply | None = None
@@ -99,7 +100,8 @@ class Exchange:
             await self._stream.close()
         else:
             for number, task in self._tasks.items():
-                if number not in self._done:
+                # Cancelled before its first step, a task would never tell what became of it: it sees for itself.
+                if number in self._called and number not in self._done:
                     task.cancel()
         self.give_up(None)
 
@@ -133,6 +135,7 @@ class Exchange:
         if self._left:
             self._done[number] = self._attempts.skip(wanted)
             return self._done[number]
+        self._called.add(number)
         began = perf_counter()
         if self.request.mode is Mode.STREAM:
             opened = await self._attempts.stream(wanted)

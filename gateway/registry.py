@@ -77,7 +77,8 @@ class _Reader:
     def text(self, entry: Mapping[str, Any], key: Key, form: re.Pattern[str], what: str) -> str:
         value = entry.get(key[-1])
         if not isinstance(value, str) or not form.fullmatch(value):
-            raise self.wrong(key, what, value)
+            # What stands where a reference belongs may be the secret itself.
+            raise self.wrong(key, what, "****" if form is _CREDENTIAL else value)
         return value
 
     def model(self, entry: Mapping[str, Any], where: Key) -> Model:

@@ -15,7 +15,15 @@ from api.errors import anthropic_body, headers_of, openai_body, problem_body, ro
 from api.rest import http
 from api.service.inference import RequestFailed
 from gateway import telemetry
-from gateway.domain.errors import GatewayError, InvalidHost, InvalidRequest, MethodNotAllowed, NotFound
+from gateway.domain.errors import (
+    BodyTimeout,
+    BodyTooLarge,
+    GatewayError,
+    InvalidHost,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+)
 from gateway.ids import new_id
 
 _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
@@ -51,7 +59,10 @@ class Door:
             await send(message)
 
         if path in _QUIET:
-            await self._app(scope, receive, send_on)
+            try:
+                await self._app(scope, receive, send_on)
+            except HTTPException as e:
+                await _answer(send_on, path, *_told(e), request_id)
             return
         attributes = {
             "http.request.method": scope["method"],
@@ -120,4 +131,6 @@ async def _answer(
         kind, body = b"application/json", openai_body(error)
     else:
         kind, body = b"application/problem+json", problem_body(error, request_id)
+    if isinstance(error, BodyTooLarge | BodyTimeout):
+        headers = [*headers, (b"connection", b"close")]  # else we would go on reading what we do not want
     await http.send_whole(send, row_of(error).http, [(b"content-type", kind), *headers], body)

@@ -33,13 +33,13 @@ async def read_body(receive: Receive, headers: Mapping[str, str], limit: int, pa
     """The whole body. Raises BodyTooLarge, BodyTimeout, CallerLeft."""
     if headers.get("content-length", "").isdigit() and int(headers["content-length"]) > limit:
         raise BodyTooLarge(f"The request body is larger than {limit} bytes.")
-    message = await receive()
-    if message["type"] == "http.request" and not message.get("more_body", False):
-        return _bounded(message.get("body", b""), limit)
     parts: list[bytes] = []
     size = 0
     try:
         async with asyncio.timeout(patience.total_seconds()):
+            message = await receive()
+            if message["type"] == "http.request" and not message.get("more_body", False):
+                return _bounded(message.get("body", b""), limit)
             while True:
                 if message["type"] == "http.disconnect":
                     raise CallerLeft

@@ -76,7 +76,7 @@ class KeyRing:
             raise CodecError(f"the payload was encrypted with key {key_id!r}, which is not in the ring")
         try:
             return cipher.decrypt(data[:_NONCE], data[_NONCE:], bound)
-        except InvalidTag as e:
+        except (InvalidTag, ValueError) as e:  # ValueError: too short to hold a nonce
             raise CodecError("the payload was changed or encrypted with another key of the same id") from e
 
 

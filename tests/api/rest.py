@@ -114,9 +114,16 @@ class Rest:
         return record
 
     @asynccontextmanager
-    async def raw(self) -> AsyncGenerator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    async def raw(
+        self, receive_buffer: int | None = None
+    ) -> AsyncGenerator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
         """A bare connection, for what no client would do."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        connection = socket.socket()
+        if receive_buffer is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        connection.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", self.port))
+        reader, writer = await asyncio.open_connection(sock=connection, limit=receive_buffer or 65_536)
         try:
             yield reader, writer
         finally:
@@ -168,7 +175,7 @@ async def serving(world: World) -> AsyncGenerator[Rest]:
     config.load()
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)
-    # Without the server's own loop, which looks ten times a second whether it is to stop, a test ends at once.
+    # Without the server's own loop, which only looks ten times a second, a test ends at once.
     await server.startup([listening])
     try:
         url = f"http://127.0.0.1:{port}"
@@ -176,6 +183,10 @@ async def serving(world: World) -> AsyncGenerator[Rest]:
             yield Rest(world, port, client)
     finally:
         await world.engine.close()
+        for listener in server.servers:
+            listener.close()
         with suppress(AssertionError):
             await until(lambda: not server.server_state.connections)
-        await server.shutdown([listening])
+        if server.server_state.connections:
+            await server.shutdown([listening])
+        listening.close()

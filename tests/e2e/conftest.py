@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-import subprocess
-import sys
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import pytest
 from openai import OpenAI
 
-from infra.local.component import ROOT, free_port
+from gateway.domain.identity import AGENT_RIGHTS, Caller, CallerKind, Right
+from gateway.domain.secret import Secret
+from gateway.identity import new_key
+from gateway.ids import new_id
+from gateway.settings import Postgres, Settings
+from gateway.storage.catalogue import open_store
+from infra.local.component import free_port
 from tests.e2e.person import Person, Upstream
 from tests.e2e.seed import UPSTREAM_KEY, write_seed
 from tests.e2e.stack import Stack
 from tests.servers import Servers
 
 BODY_LIMIT = 12 * 1024 * 1024
-BODY_TIMEOUT = 2.0
+BODY_TIMEOUT = 1.0
+ATTEMPTS = 2
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +37,9 @@ def stack(servers: Servers) -> Generator[Stack]:
             "GATEWAY__API__BODY_LIMIT": f"{BODY_LIMIT}B",
             "GATEWAY__API__BODY_TIMEOUT": f"{BODY_TIMEOUT:g}s",
             "GATEWAY__API__ALLOWED_HOSTS": "127.0.0.1,localhost",
-            "GATEWAY__API__KEEPALIVE": "1s",
+            "GATEWAY__API__KEEPALIVE": "400ms",
+            "GATEWAY__JOBS__HEARTBEAT_TIMEOUT": "4s",
+            "GATEWAY__INFERENCE__FALLBACK__ATTEMPTS": str(ATTEMPTS),
             "GATEWAY__INFERENCE__FALLBACK__BACKOFF_INITIAL": "20ms",
             "GATEWAY__TELEMETRY__LOG_LEVEL": "debug",
         }
@@ -62,7 +71,7 @@ def admin(stack: Stack) -> Person:
 
 @dataclass(frozen=True)
 class MadeKey:
-    """A key as `keys create` gave it."""
+    """A key as its maker is shown it, once."""
 
     id: str
     secret: str
@@ -70,32 +79,34 @@ class MadeKey:
 
 @pytest.fixture(scope="session")
 def keys(stack: Stack) -> dict[str, MadeKey]:
-    """Keys made by the command line: two agents', a reader's without prompts, one for `ok` alone, one to be revoked."""
-    wanted = {
-        "agent": ("--caller", "agent", "--right", "infer"),
-        "neighbour": ("--caller", "neighbour", "--right", "infer"),
-        "reader": ("--caller", "reader", "--right", "requests.read", "--right", "jobs.all"),
-        "narrow": ("--caller", "narrow", "--right", "infer", "--model", "ok"),
-        "brief": ("--caller", "brief", "--right", "infer"),
+    """The keys of two agents, a reader without prompts, one for `ok` alone, one to be revoked; the first by command."""
+    done = stack.run("api", "keys", "create", "--caller", "agent", "--right", "infer")
+    found = re.search(r"key (\S+) of agent agent; rights: infer;", done.stderr)
+    assert found is not None, done.stderr
+    others = {
+        "neighbour": (AGENT_RIGHTS, None),
+        "reader": (frozenset({Right.REQUESTS_READ, Right.JOBS_ALL}), None),
+        "narrow": (AGENT_RIGHTS, frozenset({"ok"})),
+        "brief": (AGENT_RIGHTS, None),
     }
-    running = {
-        name: subprocess.Popen(
-            [sys.executable, "-m", "api", "keys", "create", *words],
-            cwd=ROOT,
-            env=stack.environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for name, words in wanted.items()
-    }
+    return {"agent": MadeKey(found[1], done.stdout.strip()), **asyncio.run(_made(stack, others))}
+
+
+async def _made(
+    stack: Stack, wanted: Mapping[str, tuple[frozenset[Right], frozenset[str] | None]]
+) -> dict[str, MadeKey]:
+    """Make keys as the command line does, without its second of imports for each."""
+    url = Secret(stack.environment()["GATEWAY__POSTGRES__URL"])
+    store = await open_store(Settings(postgres=Postgres(url=url)))
     made: dict[str, MadeKey] = {}
-    for name, process in running.items():
-        said, explained = process.communicate(timeout=60)
-        assert process.returncode == 0, explained
-        found = re.search(r"key (\S+) of", explained)
-        assert found is not None, explained
-        made[name] = MadeKey(found[1], said.strip())
+    try:
+        for name, (rights, models) in wanted.items():
+            caller = await store.keys.add_caller(Caller(new_id(), name, CallerKind.AGENT, rights, models))
+            secret, key = new_key(caller.id, datetime.now(UTC))
+            await store.keys.add_key(key)
+            made[name] = MadeKey(key.id, secret.reveal())
+    finally:
+        await store.close()
     return made
 
 

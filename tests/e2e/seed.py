@@ -32,7 +32,7 @@ SCRIPTED: Mapping[str, str] = {
     "reset-mid-stream": "scripted-reset-mid-stream",
     "hang-mid-stream": "scripted-hang-mid-stream",
     "echoes": "scripted-echo-key",
-    "slow": "scripted-ok?latency_ms=1500",
+    "slow": "scripted-ok?latency_ms=600",
     "long": "scripted-ok?tokens=300&chunk_interval_ms=100",
 }
 

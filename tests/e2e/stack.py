@@ -71,6 +71,7 @@ class Stack:
         self.env = dict(env)
         self._deaths: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_DEATHS))
         self._started: dict[int, psutil.Process] = {}
+        self._killed: set[int] = set()
 
     # ---- the commands ----
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
@@ -82,11 +83,26 @@ class Stack:
             argv, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=180
         )
 
+    def run(self, module: str, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run one of our own commands with the environment of this stack. It must go well."""
+        done = subprocess.run(
+            [sys.executable, "-m", module, *words],
+            cwd=ROOT,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr
+        return done
+
     def up(self) -> None:
         """Start it, and return when it is ready."""
         done = self.command("up", "--detach")
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
         self._deaths.clear()
+        self._killed.clear()
         self._note_processes()
 
     def stop(self) -> list[psutil.Process]:
@@ -135,8 +151,11 @@ class Stack:
         return self.state["components"][name]["pid"]
 
     def is_ready(self) -> bool:
-        """Whether every component is ready."""
-        return bool(self.state["ready"])
+        """Whether every component is ready; one that was killed is not, though the supervisor may not know it yet."""
+        state = self.state
+        return bool(state["ready"]) and all(
+            each["pid"] not in self._killed for each in state["components"].values()
+        )
 
     def wait_ready(self, within: float = 60.0) -> None:
         """Wait until every component is ready again."""
@@ -156,30 +175,38 @@ class Stack:
             return connection.execute(query.encode(), params or None).fetchall()
 
     # ---- what is done to it ----
-    def may_kill(self, *names: str) -> bool:
-        """Whether the supervisor would start each of them once more."""
+    def may_kill(self, *names: str, times: int = 1) -> bool:
+        """Whether the supervisor would start each of them so many times again."""
         long_ago = time.monotonic() - _WITHIN
-        return all(sum(at > long_ago for at in self._deaths[name]) < _DEATHS for name in names)
+        return all(sum(at > long_ago for at in self._deaths[name]) + times <= _DEATHS for name in names)
 
-    def kill(self, name: str) -> None:
+    def kill(self, name: str, by: signal.Signals = signal.SIGKILL) -> None:
         """`kill -9` a component; the supervisor will start it again."""
         pid = self.pid(name)
         assert pid is not None, f"{name} does not run"
         assert self.may_kill(name), f"the supervisor would give {name} up"
         self._deaths[name].append(time.monotonic())
-        os.kill(pid, signal.SIGKILL)
+        self._killed.add(pid)
+        os.kill(pid, by)
 
     @contextmanager
     def down(self, *names: str) -> Generator[None]:
         """Kill components and keep them dead for as long as the block: meanwhile the supervisor sleeps."""
-        supervisor = int(self.state["supervisor"]["pid"])
-        os.kill(supervisor, signal.SIGSTOP)
+        os.kill(self._supervisor, signal.SIGSTOP)
         try:
             for name in names:
                 self.kill(name)
             yield
         finally:
-            os.kill(supervisor, signal.SIGCONT)
+            self.wake()
+
+    def wake(self) -> None:
+        """Let the supervisor start what is dead."""
+        os.kill(self._supervisor, signal.SIGCONT)
+
+    @property
+    def _supervisor(self) -> int:
+        return int(self.state["supervisor"]["pid"])
 
     @contextmanager
     def replica(self, **env: str) -> Generator[Replica]:
@@ -194,7 +221,7 @@ class Stack:
     def _note_processes(self) -> None:
         """Remember who runs now: the supervisor, the components, and what they started."""
         try:
-            supervisor = psutil.Process(int(self.state["supervisor"]["pid"]))
+            supervisor = psutil.Process(self._supervisor)
             for process in (supervisor, *supervisor.children(recursive=True)):
                 self._started[process.pid] = process
         except psutil.NoSuchProcess:

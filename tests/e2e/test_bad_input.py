@@ -52,16 +52,16 @@ def body(**changes: object) -> bytes:
         (body(model="m" * 1000), "invalid_request", "model"),
         (body(messages="hello"), "invalid_request", "messages"),
         (body(messages=[]), "invalid_request", "messages"),
-        (body(messages=[{"content": "hello"}]), "invalid_request", "messages[].role"),
+        (body(messages=[{"content": "hello"}]), "invalid_request", "messages[0].role"),
         (body(stream="yes"), "invalid_request", "stream"),
-        (body(metadata={"a": 1}), "invalid_request", "metadata[]"),
+        (body(metadata={"a": 1}), "invalid_request", "metadata[...]"),
         (body(gateway={"deadline_s": 0}), "invalid_request", "gateway.deadline_s"),
         (body(gateway={"deadline_s": -1}), "invalid_request", "gateway.deadline_s"),
         (body(gateway={"deadline_s": "soon"}), "invalid_request", "gateway.deadline_s"),
         (body(gateway={"deadline": 5}), "invalid_request", "gateway.deadline"),
         (body(gateway={"durability": "eternal"}), "invalid_request", "durability"),
         (b'{"messages":[{"role":"user"}]}', "invalid_request", "model"),
-        (b"[" * 100_000, "invalid_json", None),
+        (b"[" * 100_000, "invalid_request", None),
         (
             b'{"model":"ok","messages":[{"role":"user","content":' + b"[" * 50_000 + b"]" * 50_000 + b"}]}",
             None,
@@ -173,7 +173,7 @@ def test_a_client_that_does_not_send_its_body_hears_that_it_took_too_long(stack:
         wire.send(sent)
         answer = wire.answer()
     assert (answer.status, answer.error["code"]) == (408, "body_timeout")
-    assert BODY_TIMEOUT * 0.9 < time.monotonic() - began < BODY_TIMEOUT + 2
+    assert BODY_TIMEOUT * 0.9 < time.monotonic() - began < BODY_TIMEOUT + 1.5
     assert answer.headers["retry-after"]
 
 
@@ -204,7 +204,7 @@ def test_bytes_that_are_no_http_are_refused(stack: Stack, admin: Person):
     assert admin.ask("ok").status_code == 200
 
 
-@pytest.mark.parametrize("text", ["\x00", "a\x00b", "\ud800", "\u2028", "🦊" * 100])
+@pytest.mark.parametrize("text", ["\x00", "a\x00b", "\u2028", "🦊" * 100])
 def test_a_text_that_a_database_would_not_take_is_answered_and_recorded(
     stack: Stack, admin: Person, text: str
 ):
@@ -246,7 +246,7 @@ def test_a_path_of_ours_answers_in_problem_details(stack: Stack):
         "since=yesterday",
         "status=odd",
         "since=2026-01-01T00:00:00",
-        "until=1999-01-01T00:00:00Z",
+        "since=2026-01-02T00:00:00Z&until=2026-01-01T00:00:00Z",
     ],
 )
 def test_a_question_to_the_ledger_that_is_wrong_is_a_bad_request(admin: Person, query: str):
@@ -310,11 +310,11 @@ def test_a_client_that_leaves_before_its_answer_has_its_upstream_closed_and_its_
 
 def test_a_client_that_reads_nothing_holds_nobody_up(stack: Stack, admin: Person):
     with Wire(stack.rest_port) as wire:
-        sent = body(model="ok", stream=True, x_script={"tokens": 200_000}, gateway={"deadline_s": 2})
+        sent = body(model="ok", stream=True, x_script={"tokens": 20_000}, gateway={"deadline_s": 2})
         wire.head(
             "POST", CHAT, {"Authorization": f"Bearer {stack.admin_key}", "Content-Length": str(len(sent))}
         )
         wire.send(sent)
         began = time.monotonic()
         assert admin.ask("ok").status_code == 200
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 4

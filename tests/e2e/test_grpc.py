@@ -108,7 +108,7 @@ def test_no_key_is_unauthenticated(channel):
 def test_the_deadline_of_the_rpc_is_the_requests_own(channel, who, admin: Person):
     inference = inference_pb2_grpc.InferenceServiceStub(channel)
     with pytest.raises(grpc.RpcError) as raised:
-        inference.Chat(chat("hang"), metadata=who, timeout=1.5)
+        inference.Chat(chat("hang"), metadata=who, timeout=2)
     assert raised.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     # Said by us and not by the stub alone: then there is an id, and a row.
     row = admin.request(dict(raised.value.trailing_metadata())["x-request-id"])
@@ -176,7 +176,8 @@ def test_a_request_is_shown_to_its_caller_and_to_no_other(
         try:
             return requests.Get(wanted, metadata=who, timeout=10).request
         except grpc.RpcError as e:
-            assert e.code() is grpc.StatusCode.NOT_FOUND
+            if e.code() is not grpc.StatusCode.NOT_FOUND:
+                raise
             return None
 
     row = until(shown)

@@ -66,7 +66,7 @@ def test_a_job_that_fails_says_why_in_its_result(admin: Person):
 
 
 def test_a_job_that_cannot_be_done_by_its_deadline_expires(admin: Person):
-    job = admin.ended(admin.hand_over("hang", deadline_s=2).json()["id"])
+    job = admin.ended(admin.hand_over("hang", deadline_s=1).json()["id"])
     assert job["status"] == "expired"
     assert job["error"]["code"] == "deadline_exceeded"
     assert admin.request(job["id"])["status"] == "expired"

@@ -8,7 +8,7 @@ import openai as sdk
 import pytest
 from openai import OpenAI
 
-from tests.e2e.conftest import MadeKey
+from tests.e2e.conftest import ATTEMPTS, MadeKey
 from tests.e2e.person import Person, Upstream
 from tests.e2e.stack import Stack
 
@@ -57,11 +57,11 @@ def test_a_stream_has_no_usage_that_nobody_asked_for(openai: OpenAI):
 
 def test_an_unknown_field_reaches_the_provider_untouched(openai: OpenAI, upstream: Upstream):
     openai.chat.completions.create(
-        model="ok", messages=HELLO, extra_body={"top_k": 7, "x_future": {"deep": [1, 2.50, "ü"]}}
+        model="ok", messages=HELLO, extra_body={"top_k": 7, "x_future": {"deep": [1, 2.5, "ü"]}}
     )
     body = upstream.last()["body"]
     assert '"top_k":7' in body.replace(" ", "")
-    assert '"x_future":{"deep":[1,2.50,"ü"]}' in body.replace(" ", "")
+    assert '"x_future":{"deep":[1,2.5,"ü"]}' in body.replace(" ", "")
 
 
 def test_our_own_field_does_not(openai: OpenAI, upstream: Upstream):
@@ -120,8 +120,8 @@ def test_a_model_that_is_down_is_tried_by_the_gateway_and_not_again_by_the_sdk(
     with pytest.raises(sdk.InternalServerError) as raised:
         openai.chat.completions.create(model="down", messages=HELLO)
     assert raised.value.code == "upstream_unavailable"
-    assert raised.value.response.headers["x-gateway-attempts"] == "3"
-    assert upstream.stats()["models"]["scripted-503"] - before == 3
+    assert raised.value.response.headers["x-gateway-attempts"] == str(ATTEMPTS)
+    assert upstream.stats()["models"]["scripted-503"] - before == ATTEMPTS
 
 
 def test_an_upstreams_rate_limit_is_a_rate_limit_error_that_says_when(openai: OpenAI):

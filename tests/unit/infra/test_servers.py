@@ -1,6 +1,6 @@
 from pathlib import Path
 
-import httpx
+import httpx2 as httpx
 import nats
 import psycopg
 import pytest

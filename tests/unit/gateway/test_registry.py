@@ -1,0 +1,163 @@
+"""The seed of models: what it says comes out typed, and each mistake is refused with file, line, key and a way out."""
+
+import re
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from gateway.domain.inference import Kind
+from gateway.providers.catalogue import PROVIDERS
+from gateway.registry import load_seed
+from gateway.settings import CONFIG, SettingsError
+
+KNOWN = frozenset({"openai", "compatible", "scripted"})
+MODEL = 'name = "a", provider = "compatible", base_url = "http://host/v1"'
+
+
+@pytest.fixture
+def seed(tmp_path):
+    """Write a seed file, and load it."""
+
+    def seed(text):
+        path = tmp_path / "models.conf"
+        path.write_text(text, "utf-8")
+        return load_seed(path, KNOWN)
+
+    return seed
+
+
+# ---- what comes out ----------------------------------------------------------------------------------------------
+def test_our_own_seed_loads():
+    registry = load_seed(CONFIG / "seed" / "models.conf", frozenset(PROVIDERS))
+    assert "smollm2-135m-instruct" in registry.models
+    assert registry.aliases["assistant"] == ("smollm2-135m-instruct",)
+
+
+def test_the_commented_examples_of_our_seed_load_too(tmp_path):
+    text = (CONFIG / "seed" / "models.conf").read_text("utf-8")
+    shown = re.sub(r"^(\s*)# (\{ name|  [a-z_]+ (=|\{))", r"\1\2", text, flags=re.MULTILINE)
+    path = tmp_path / "models.conf"
+    path.write_text(shown, "utf-8")
+    models = load_seed(path, frozenset(PROVIDERS)).models
+    assert len(models) >= 5
+    assert all(model.price is not None for model in models.values())
+
+
+def test_everything_that_can_be_said_of_a_model_comes_out(seed):
+    registry = seed("""
+        models = [{
+          name = "org/model:1", provider = "openai", base_url = "https://host/v1/", upstream_model = "up"
+          kind = chat, credential = "env:KEY", tags { location = on-prem, count = 3 }
+          price { input_usd_per_mtok = "0.40", output_usd_per_mtok = "1.60", cached_input_usd_per_mtok = "0.10" }
+          context_window = 8192, max_output = 2048, timeouts { connect = 1s, total = 2m }
+          headers { x-team = search }, options { a = 1 }, enabled = false
+        }]
+        aliases { assistant = ["org/model:1"] }
+    """)
+    model = registry.models["org/model:1"]
+    assert (model.base_url, model.upstream_model, model.kind, model.enabled) == (
+        "https://host/v1",
+        "up",
+        Kind.CHAT,
+        False,
+    )
+    assert model.tags == {"location": "on-prem", "count": "3"}
+    assert model.price is not None
+    assert model.price.input_usd == Decimal("0.40")
+    assert model.price.cached_input_usd == Decimal("0.10")
+    assert model.timeouts.connect == timedelta(seconds=1)
+    assert model.timeouts.first_byte is None
+    assert model.options == {"a": 1}
+    assert registry.aliases == {"assistant": ("org/model:1",)}
+
+
+def test_what_is_not_said_has_its_default(seed):
+    model = seed("models = [{ %s }]" % MODEL).models["a"]  # noqa: UP031  braces are HOCON's
+    assert (model.upstream_model, model.price, model.credential, model.enabled) == ("a", None, None, True)
+
+
+def test_an_empty_seed_has_no_models(seed):
+    assert dict(seed("").models) == {}
+
+
+def test_the_version_changes_with_what_the_seed_says_and_with_nothing_else(seed):
+    text = "models = [{ %s }]" % MODEL  # noqa: UP031
+    assert seed(text).version == seed(f"# a remark\n{text}").version
+    assert seed(text).version != seed(text.replace("host", "other")).version
+
+
+def test_a_scripted_model_needs_no_address(seed):
+    assert seed('models = [{ name = "s", provider = "scripted" }]').models["s"].base_url == ""
+
+
+# ---- what is refused ---------------------------------------------------------------------------------------------
+def one(more):
+    return f"models = [\n{{ {MODEL}\n{more} }}\n]"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "modles = []",
+            "models.conf:1: modles: expected one of aliases, models, got 'modles'. Did you mean models?",
+        ),
+        ("models = 5", "models.conf:1: models: expected a list"),
+        ("models = [5]", "models.conf:1: models.0: expected an object"),
+        (one("upstream_modle = x"), "models.conf:3: models.0.upstream_modle: expected one of"),
+        (one("upstream_modle = x"), "Did you mean upstream_model?"),
+        (one("provider = opnai"), "got 'opnai'. Did you mean openai?"),
+        (
+            one("provider = odd"),
+            "models.conf:3: models.0.provider: expected one of compatible, openai, scripted",
+        ),
+        (one('name = "a b"'), "models.conf:3: models.0.name: expected a name"),
+        (one('base_url = "ftp://host"'), "models.conf:3: models.0.base_url: expected an http(s) URL"),
+        (
+            one('credential = "sk-12345"'),
+            "models.conf:3: models.0.credential: expected env:NAME or file:/path",
+        ),
+        (one("kind = chatt"), "models.conf:3: models.0.kind: expected one of chat"),
+        (
+            one("context_window = 0"),
+            "models.conf:3: models.0.context_window: expected a whole number above 0",
+        ),
+        (one("max_output = many"), "models.conf:3: models.0.max_output: expected a whole number above 0"),
+        (one("enabled = maybe"), "models.conf:3: models.0.enabled: expected true or false"),
+        (one("tags = 5"), "models.conf:3: models.0.tags: expected an object"),
+        (one("timeouts { conect = 1s }"), "models.0.timeouts.conect: expected one of"),
+        (one("timeouts { conect = 1s }"), "Did you mean connect?"),
+        (one("timeouts { connect = soon }"), "models.conf:3: models.0.timeouts.connect: expected a duration"),
+        (one('price { input_usd_per_mtok = "1" }'), "models.0.price.output_usd_per_mtok: expected USD"),
+        (
+            one('price { input_usd_per_mtok = 1.5, output_usd_per_mtok = "1" }'),
+            "models.conf:3: models.0.price.input_usd_per_mtok: expected USD for a million tokens in quotes",
+        ),
+        (one('price { input_usd_per_mtok = "-1", output_usd_per_mtok = "1" }'), "got '-1'"),
+        (one('price { input_usd_per_mtok = "20000", output_usd_per_mtok = "1" }'), "got '20000'"),
+        (one('price { input_usd_per_mtok = "NaN", output_usd_per_mtok = "1" }'), "got 'NaN'"),
+        (one('price { input_usd_per_mtk = "1" }'), "Did you mean input_usd_per_mtok?"),
+        (
+            f"models = [\n{{ {MODEL} }}\n{{ {MODEL} }}\n]",
+            "models.conf:3: models.1.name: expected a name of its own, got 'a'",
+        ),
+        (
+            one("") + '\naliases { b = ["aa"] }',
+            "aliases.b: expected names of models in this file, got 'aa'. Did you mean a?",
+        ),
+        (one("") + "\naliases { b = [] }", "aliases.b: expected at least one model"),
+        (one("") + '\naliases { b = "a" }', "aliases.b: expected a list"),
+        (one("") + '\naliases { a = ["a"] }', "aliases.a: expected a name that no model has"),
+    ],
+)
+def test_a_mistake_is_refused_with_its_place_and_a_way_out(seed, text, said):
+    with pytest.raises(SettingsError) as refused:
+        seed(text)
+    assert said in str(refused.value)
+
+
+def test_a_secret_in_the_wrong_place_is_not_repeated(seed):
+    with pytest.raises(SettingsError) as refused:
+        seed(one('credential = "sk-very-secret"'))
+    assert "sk-very-secret" not in str(refused.value)

@@ -1,0 +1,260 @@
+"""`python -m tests.workflows.record [NAME…]`: plays requests on a real server and keeps their histories for replays.
+
+Run it when the workflow has changed on purpose, and look at what changed: a history that no longer replays is a request
+that would break while it runs, should this version be deployed over the last one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import Client, WorkflowHandle, WorkflowHistory
+from temporalio.worker import Worker
+
+from gateway.domain.errors import StorageUnavailable
+from gateway.domain.inference import Mode, Settlement
+from gateway.storage.ports import Entry
+from tests.builders import QUICK, a_job, a_request
+from tests.servers import Servers
+from tests.workflows.harness import CONVERTER, SETTINGS, TEMPORAL, Process, a_process, serving
+from workflows.inference import InferenceWorkflow
+from workflows.worker import runner
+
+HISTORIES = Path(__file__).parent / "histories"
+Handle = WorkflowHandle[Any, Settlement]
+_PATIENCE = 60.0
+
+
+def story(history: WorkflowHistory) -> list[str]:
+    """What a history tells: its activities by name (local ones in parentheses), its timers, and a cancel."""
+    told: list[str] = []
+    for event in history.events:
+        match event.event_type:
+            case EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
+                told.append(event.activity_task_scheduled_event_attributes.activity_type.name)
+            case EventType.EVENT_TYPE_MARKER_RECORDED:
+                data = event.marker_recorded_event_attributes.details["data"].payloads[0].data
+                told.append(f"({json.loads(data)['activity_type']})")
+            case EventType.EVENT_TYPE_TIMER_STARTED:
+                told.append("timer")
+            case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED:
+                told.append("cancel")
+            case _:
+                continue
+    return told
+
+
+# ---- how each is played ------------------------------------------------------------------------------------------
+async def _answered(client: Client, **changes: Any) -> Handle:
+    """A caller who waits for its answer here."""
+    async with serving(a_process(client)) as process:
+        exchange = process.exchange(a_request(**changes))
+        handle = await process.start(exchange.request)
+        opened = await exchange.opened
+        if changes.get("mode") is Mode.STREAM:
+            await exchange.finish_unread()
+        assert opened
+        await handle.result()
+    return handle
+
+
+async def _happy(client: Client) -> Handle:
+    return await _answered(client)
+
+
+async def _stream(client: Client) -> Handle:
+    return await _answered(client, mode=Mode.STREAM)
+
+
+async def _fallback(client: Client) -> Handle:
+    return await _answered(client, candidates=("down", "good"))
+
+
+async def _retried(client: Client) -> Handle:
+    return await _answered(client, candidates=("recovers",))
+
+
+async def _cancelled(client: Client) -> Handle:
+    async with serving(a_process(client)) as process:
+        exchange = process.exchange(a_request(candidates=("hangs",)))
+        handle = await process.start(exchange.request)
+        await _called(process)
+        await exchange.leave()
+        await handle.result()
+    return handle
+
+
+async def _elsewhere(client: Client) -> Handle:
+    """The workflow runs in another process than the one that holds the connection."""
+    here = a_process(client, "here")
+    other = a_process(await _connected(client.service_client.config.target_host), "elsewhere", here.store)
+    exchange = here.exchange(a_request())
+    async with serving(other):
+        handle = await here.start(exchange.request)
+        await _until(handle, "attempt")
+        async with serving(here):
+            await exchange.opened
+            await handle.result()
+    return handle
+
+
+async def _abandoned(client: Client) -> Handle:
+    """The process that held the connection is dead: this takes as long as it is waited for."""
+    async with serving(a_process(client, "elsewhere")) as process:
+        handle = await process.start(a_request(origin="dead"))
+        await handle.result()
+    return handle
+
+
+async def _job(client: Client) -> Handle:
+    async with serving(a_process(client), jobs=True, callers=False) as process:
+        handle = await process.start(a_job(candidates=("down", "good")))
+        await handle.result()
+    return handle
+
+
+async def _cancelled_job(client: Client) -> Handle:
+    async with serving(a_process(client), jobs=True, callers=False) as process:
+        handle = await process.start(a_job(candidates=("hangs",)))
+        await _called(process)
+        await handle.cancel()
+        await handle.result()
+    return handle
+
+
+async def _interrupted_job(client: Client) -> Handle:
+    """A worker had claimed the call and died in the middle of it."""
+    async with serving(a_process(client), jobs=True, callers=False) as process:
+        request = a_job(limits=replace(QUICK, retry_interrupted=True))
+        await process.store.claims.claim(request.id, 1, "a worker that died")
+        handle = await process.start(request)
+        await handle.result()
+    return handle
+
+
+async def _late_ledger(client: Client) -> Handle:
+    """The database is away when the job is to be recorded: the local activity is tried again."""
+    process = a_process(client)
+    settle, asked = process.store.requests.settle, 0
+
+    async def away_once(entry: Entry) -> bool:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise StorageUnavailable
+        return await settle(entry)
+
+    process.store.requests.settle = away_once
+    async with serving(process, jobs=True, callers=False):
+        handle = await process.start(a_job())
+        await handle.result()
+    assert asked == 2
+    return handle
+
+
+async def _uncached_job(client: Client) -> Handle:
+    """A worker that keeps no workflow in memory: each of its tasks replays what was before."""
+    process = a_process(client)
+    async with _uncached(process):
+        handle = await process.start(a_job(candidates=("down", "recovers")))
+        await handle.result()
+    return handle
+
+
+@asynccontextmanager
+async def _uncached(process: Process) -> AsyncGenerator[None]:
+    hands = process.hands
+    worker = Worker(
+        process.client,
+        task_queue=TEMPORAL.jobs_queue,
+        workflows=[InferenceWorkflow],
+        activities=[*hands.local, hands.job.call_model, hands.delivery.deliver],
+        workflow_runner=runner(sandbox=SETTINGS.temporal.sandbox),
+        max_cached_workflows=0,
+        max_concurrent_workflow_task_polls=1,
+    )
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(worker)
+        yield
+
+
+SCENARIOS: MappingProxyType[str, Callable[[Client], Awaitable[Handle]]] = MappingProxyType(
+    {
+        "happy": _happy,
+        "stream": _stream,
+        "fallback": _fallback,
+        "retried": _retried,
+        "cancelled": _cancelled,
+        "elsewhere": _elsewhere,
+        "abandoned": _abandoned,
+        "job": _job,
+        "cancelled_job": _cancelled_job,
+        "interrupted_job": _interrupted_job,
+        "late_ledger": _late_ledger,
+        "uncached_job": _uncached_job,
+    }
+)
+
+
+# ---- keeping them ------------------------------------------------------------------------------------------------
+async def _connected(address: str) -> Client:
+    # Histories carry their clients' identity, which would be this machine's name.
+    return await Client.connect(address, data_converter=CONVERTER, identity="recorder")
+
+
+async def _called(process: Process) -> None:
+    async with asyncio.timeout(_PATIENCE):
+        while not process.provider.upstream.numbered:  # noqa: ASYNC110  the double has no event to wait for
+            await asyncio.sleep(0.02)
+
+
+async def _until(handle: Handle, step: str) -> None:
+    async with asyncio.timeout(_PATIENCE):
+        while step not in story(await handle.fetch_history()):  # noqa: ASYNC110  a history only grows
+            await asyncio.sleep(0.05)
+
+
+async def record(address: str, names: list[str]) -> None:
+    """Play the scenarios, and write each history to its file."""
+    HISTORIES.mkdir(exist_ok=True)
+    client = await _connected(address)
+    for name in names:
+        async with asyncio.timeout(_PATIENCE):
+            handle = await SCENARIOS[name](client)
+        history = await handle.fetch_history()
+        kept = {"workflow_id": history.workflow_id, **json.loads(history.to_json())}
+        path = HISTORIES / f"{name}.json"
+        path.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n", "utf-8")
+        sys.stdout.write(f"{name}: {', '.join(story(history))}\n")
+
+
+def kept(name: str) -> WorkflowHistory:
+    """A history as it was recorded."""
+    said = json.loads((HISTORIES / f"{name}.json").read_text("utf-8"))
+    return WorkflowHistory.from_json(said.pop("workflow_id"), said)
+
+
+def main() -> None:
+    """Record what is named, or all."""
+    names = sys.argv[1:] or list(SCENARIOS)
+    unknown = [name for name in names if name not in SCENARIOS]
+    if unknown:
+        sys.exit(f"no scenario is called {', '.join(unknown)}; known: {', '.join(SCENARIOS)}")
+    servers = Servers()
+    try:
+        asyncio.run(record(servers.temporal.address, names))
+    finally:
+        servers.close()
+
+
+if __name__ == "__main__":
+    main()
