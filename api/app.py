@@ -70,6 +70,8 @@ def build_app(world: World, services: Services, checks: Callable[[], Mapping[str
     """The application behind its door. `checks` says by name what must hold for readiness."""
     settings = world.settings
     about: dict[str, Any] = {"title": "LLM Gateway", "version": VERSION, "description": _PURPOSE}
+    # FastAPI's own spans would stand between the door's and the calls', in a trace of their own.
+    about["telemetry"] = {"tracing": False, "metrics": False, "logs": False}
     if settings.api.docs:
         # The page brings its own scripts: many a gateway stands where no browser reaches the internet.
         app = FastAPIOffline(docs_url="/docs", redoc_url=None, static_url="/docs/static", **about)

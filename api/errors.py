@@ -37,6 +37,7 @@ TABLE = MappingProxyType(
         "invalid_request": Row(400, "INVALID_ARGUMENT", *_INVALID),
         "invalid_host": Row(400, "INVALID_ARGUMENT", *_INVALID),
         "body_too_large": Row(413, "RESOURCE_EXHAUSTED", "invalid_request_error", "request_too_large"),
+        "head_too_large": Row(431, "RESOURCE_EXHAUSTED", *_INVALID),
         "body_timeout": Row(408, "DEADLINE_EXCEEDED", "invalid_request_error", "timeout_error"),
         "not_found": Row(404, "UNIMPLEMENTED", *_MISSING),
         "method_not_allowed": Row(405, "UNIMPLEMENTED", *_INVALID),

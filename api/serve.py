@@ -17,6 +17,7 @@ from temporalio.contrib.opentelemetry import TracingInterceptor
 from typing_extensions import override
 
 from api.app import build_app, build_services
+from api.rest.protocol import BoundedHead
 from api.rpc.server import build_server
 from api.service.inference import InferenceService
 from gateway import telemetry
@@ -118,7 +119,7 @@ def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
         port=settings.api.port,
         lifespan="off",
         loop="none",
-        http="httptools",
+        http=BoundedHead,
         ws="none",
         access_log=False,
         log_config=None,

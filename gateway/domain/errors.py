@@ -71,6 +71,12 @@ class BodyTooLarge(GatewayError):
     code = "body_too_large"
 
 
+class HeadTooLarge(GatewayError):
+    """The request line and headers are longer than this gateway takes."""
+
+    code = "head_too_large"
+
+
 class BodyTimeout(GatewayError):
     """The request body did not arrive in time."""
 

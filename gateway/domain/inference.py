@@ -60,6 +60,10 @@ class Outcome(StrEnum):
     ABANDONED = "abandoned"  # the same, of a caller's connection: nothing was called again
 
 
+LEAST_TIME = timedelta(milliseconds=100)
+"""Less than this before its deadline, a request's time is up: clocks differ by that, and no model answers in it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens of one attempt. `input` includes `cached`, `output` includes `reasoning` (OpenAI's way of counting)."""
@@ -243,7 +247,7 @@ def settle(
         status, failure = Status.CANCELLED, Failure.of(Cancelled())
     elif last is not None and last.outcome is Outcome.ABANDONED:
         status = Status.FAILED
-    elif now >= request.deadline:
+    elif now >= request.deadline - LEAST_TIME:
         status = Status.EXPIRED if request.mode is Mode.JOB else Status.FAILED
         failure = Failure.of(DeadlineExceeded())
     else:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from gateway.domain.inference import Attempt, Choice, Limits, Outcome
+from gateway.domain.inference import LEAST_TIME, Attempt, Choice, Limits, Outcome
 from gateway.domain.rules.facts import Facts, Failed
 
 
@@ -50,7 +50,7 @@ def next_choice(
     be retried) is called again after a growing, jittered wait, or after what its upstream asked for.
     """
     stop = _reason_to_stop(attempts, limits)
-    if stop is None and facts.observed_at >= deadline:
+    if stop is None and facts.observed_at >= deadline - LEAST_TIME:
         stop = "the deadline has passed"
     if stop is not None:
         return stop
@@ -102,6 +102,6 @@ def _again(facts: Facts, attempts: tuple[Attempt, ...], limits: Limits, deadline
     wait = min(grown, limits.backoff_max) * (0.5 + facts.roll / 2)
     asked_for = chosen.failure.retry_after if chosen.failure is not None else None
     wait = max(wait, asked_for or timedelta(0))
-    if facts.observed_at + wait >= deadline:
+    if facts.observed_at + wait >= deadline - LEAST_TIME:
         return "the deadline would pass before the next attempt"
     return Choice(chosen.model, f"retry: every candidate has failed, {chosen.model} longest ago", wait)
