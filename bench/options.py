@@ -101,8 +101,7 @@ def main(
     measure: Callable[[Bench], Awaitable[Report]],
 ) -> None:
     """Open the world, measure in it, print the tables."""
-    # SIGTERM ends a measurement as Ctrl-C does: what was started is stopped.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, _end)
     before = machine()
 
     async def run(bench: Bench) -> Report:
@@ -119,6 +118,12 @@ def main(
     except (KeyboardInterrupt, asyncio.CancelledError):
         sys.exit("stopped")
     show(report.tables, before, as_markdown=arguments.markdown)
+
+
+def _end(number: int, _frame: object) -> None:
+    """End a measurement as Ctrl-C does: what was started is stopped, and a second signal must not keep it from that."""
+    signal.signal(number, signal.SIG_IGN)
+    sys.exit(128 + number)
 
 
 def show(tables: list[Table], before: str, *, as_markdown: bool) -> None:

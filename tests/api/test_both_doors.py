@@ -204,6 +204,7 @@ _ONE_DOOR_ONLY = {
     "invalid_host": "gRPC has no Host",
     "body_too_large": "gRPC's own limit ends such a call before our door",
     "body_timeout": "gRPC brings whole messages only",
+    "head_too_large": "gRPC's own limit on metadata ends such a call before our door",
     "not_found": "gRPC itself answers for methods that are not there",
     "method_not_allowed": "HTTP's own",
     "interrupted": "needs a process that dies: tests/workflows",

@@ -357,3 +357,20 @@ async def test_what_is_no_http_is_refused(rest):
         writer.write(b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n")
         assert (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 400")
     assert (await rest.chat()).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "line", [b"x-long: " + b"x" * 70_000, b"".join(b"x-%d: y\r\n" % i for i in range(9_000))]
+)
+async def test_a_head_that_does_not_end_is_refused(rest, line):
+    async with rest.raw() as (reader, writer):
+        writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: gateway\r\n" + line)
+        status, said = await answered(reader)
+    assert (status, said["error"]["code"]) == (431, "head_too_large")
+
+
+async def test_a_long_head_that_ends_is_read(rest):
+    async with rest.raw() as (reader, writer):
+        head = request_bytes(json.dumps(body()).encode())
+        writer.write(head.replace(b"\r\n", b"\r\nx-long: " + b"x" * 60_000 + b"\r\n", 1))
+        assert (await answered(reader))[0] == 200

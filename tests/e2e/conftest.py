@@ -53,7 +53,7 @@ def stack(servers: Servers) -> Generator[Stack]:
         yield started
         assert started.stop() == []
     finally:
-        started.command("stop")
+        started.stop()
         started.remove()
 
 

@@ -18,11 +18,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import httpx2
 import psutil
 import psycopg
 
 from infra.local.component import ROOT, free_port
 from infra.local.folder import Folder
+from infra.local.process import Identity
 
 T = TypeVar("T")
 STAYING = ("postgres", "temporal", "nats", "api", "worker")
@@ -106,8 +108,10 @@ class Stack:
         self._note_processes()
 
     def stop(self) -> list[psutil.Process]:
-        """Stop it; returns the processes of this stack that live on."""
+        """Stop it if it runs; returns the processes of this stack that live on."""
         self._note_processes()
+        if not self._started:
+            return []
         done = self.command("stop")
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
         _, alive = psutil.wait_procs(list(self._started.values()), timeout=5)
@@ -213,19 +217,19 @@ class Stack:
         """A second API process on the same stack, with settings of its own."""
         started = Replica(self, env)
         try:
-            started.wait_listening()
+            started.wait_ready()
             yield started
         finally:
             started.end()
 
     def _note_processes(self) -> None:
         """Remember who runs now: the supervisor, the components, and what they started."""
-        try:
-            supervisor = psutil.Process(self._supervisor)
-            for process in (supervisor, *supervisor.children(recursive=True)):
-                self._started[process.pid] = process
-        except psutil.NoSuchProcess:
-            pass
+        state = self.folder.read_state()
+        if state is None or not Identity.from_json(state["supervisor"]).is_alive():
+            return
+        supervisor = psutil.Process(self._supervisor)
+        for process in (supervisor, *supervisor.children(recursive=True)):
+            self._started[process.pid] = process
 
 
 class Replica:
@@ -255,15 +259,17 @@ class Replica:
         """The address of gRPC."""
         return f"127.0.0.1:{self.grpc_port}"
 
-    def wait_listening(self) -> None:
-        """Wait until it takes connections."""
+    def wait_ready(self) -> None:
+        """Wait until it says that requests may come."""
 
-        def listens() -> bool:
+        def ready() -> bool:
             assert self.process.poll() is None, self.log.read_text()
-            with socket.socket() as probe:
-                return probe.connect_ex(("127.0.0.1", self.port)) == 0
+            try:
+                return httpx2.get(f"{self.rest}/readyz", trust_env=False).status_code == 200
+            except httpx2.TransportError:
+                return False
 
-        until(listens, 30)
+        until(ready, 30)
 
     def end(self) -> int:
         """Ask it to end and wait; returns its exit code."""

@@ -305,6 +305,7 @@ def test_a_client_that_leaves_before_its_answer_has_its_upstream_closed_and_its_
         return next((each for each in rows if each["client_request_id"] == mine), None)
 
     found = until(row)
+    assert found is not None
     assert (found["status"], [a["outcome"] for a in found["attempts"]]) == ("cancelled", ["cancelled"])
 
 

@@ -51,15 +51,15 @@ def running(servers: Servers) -> Generator[Stack]:
         yield started
         assert started.stop() == []
     finally:
-        started.command("stop")
+        started.stop()
         started.remove()
 
 
 @pytest.fixture
 def stack(running: Stack) -> Stack:
-    """The stack, ready, and allowed to lose each of its processes once more and again."""
+    """The stack, ready, and allowed to lose each of its processes once more."""
     running.wait_ready()
-    if not running.may_kill(*STAYING, times=2):
+    if not running.may_kill(*STAYING, times=1):
         running.stop()
         running.up()
     person = Person(running.rest, running.admin_key)

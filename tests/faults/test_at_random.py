@@ -73,8 +73,9 @@ class Killer:
 def test_every_job_that_was_accepted_ends_once_with_one_result_whatever_dies(
     stack: Stack, upstream: Upstream, pool: ThreadPoolExecutor
 ):
-    stack.stop()
-    stack.up()  # with all its lives
+    if not stack.may_kill(*VICTIMS, times=4):
+        stack.stop()
+        stack.up()  # with all its lives
     seed = random.randrange(2**32)  # noqa: S311  to be told, so that it can be given again
     rng = random.Random(seed)  # noqa: S311
     load, killer = Load(stack), Killer(stack, rng)

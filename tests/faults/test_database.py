@@ -89,7 +89,6 @@ def test_an_api_that_is_told_to_end_while_the_database_is_away_leaves_its_rows_t
 ):
     with stack.replica(GATEWAY__API__SHUTDOWN_GRACE="2s") as replica:
         person = Person(replica.rest, stack.admin_key)
-        until(lambda: person.http.get("/readyz").status_code == 200, within=30)
         asked = [pool.submit(person.ask, "one-second") for _ in range(5)]
         until(lambda: 'gateway_in_flight{kind="chat"} 5.0' in person.http.get("/metrics").text)
         with stack.down("postgres"):

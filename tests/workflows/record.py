@@ -165,7 +165,7 @@ async def _uncached_job(client: Client) -> Handle:
     """A worker that keeps no workflow in memory: each of its tasks replays what was before."""
     process = a_process(client)
     async with _uncached(process):
-        handle = await process.start(a_job(candidates=("down", "recovers")))
+        handle = await process.start(a_job(candidates=("recovers",)))
         await handle.result()
     return handle
 

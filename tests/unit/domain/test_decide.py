@@ -90,6 +90,12 @@ def test_no_wait_goes_past_the_deadline():
     )
 
 
+def test_a_call_that_ended_at_the_deadline_is_not_followed_by_another_for_a_millisecond():
+    at = LATER - timedelta(milliseconds=1)
+    choice = next_choice(facts("a", "b", at=at), (a_failed_attempt(1, "a"),), LIMITS, LATER)
+    assert choice == "the deadline has passed"
+
+
 def test_attempts_are_bounded():
     attempts = tuple(a_failed_attempt(n, "ab"[n % 2]) for n in range(1, 5))
     assert after(*attempts) == "all 4 attempts are used up"
