@@ -14,7 +14,8 @@ from temporalio.client import Client
 
 from bench.wire import Caller
 
-_LOOK_EVERY = 0.05
+_LOOK_AFTER = 0.05
+_LOOK_AT_MOST_EVERY = 1.0
 _UNSETTLED = re.compile(rb"^gateway_unsettled ([0-9.e+]+)$", re.MULTILINE)
 _EAGER = re.compile(rb'^gateway_eager_starts_total\{outcome="(\w+)"\} ([0-9.e+]+)$', re.MULTILINE)
 _DEGRADED = re.compile(rb"^gateway_degraded_total\{[^}]*\} ([0-9.e+]+)$", re.MULTILINE)
@@ -117,10 +118,14 @@ class Backlog:
             self._connection = None
 
 
-async def until_none(count: Callable[[], Awaitable[int]], until: float, every: float = _LOOK_EVERY) -> int:
-    """Look until there is nothing left, or it is later than `until` by perf_counter; returns what is left."""
+async def until_none(count: Callable[[], Awaitable[int]], until: float) -> int:
+    """Look until there is nothing left, or it is later than `until` by perf_counter; returns what is left.
+
+    The longer it takes the more rarely it looks, a tenth of the time passed: each look costs the gateway CPU.
+    """
+    begun = perf_counter()
     left = await count()
     while left and perf_counter() < until:  # nobody tells us: other processes' work can only be looked at
-        await asyncio.sleep(every)
+        await asyncio.sleep(min(max(_LOOK_AFTER, (perf_counter() - begun) / 10), _LOOK_AT_MOST_EVERY))
         left = await count()
     return left

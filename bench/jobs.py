@@ -22,7 +22,6 @@ from bench.throughput import Run, cpu_table, memory_table
 from bench.wire import Caller
 
 _JOBS = "/api/v1/jobs"
-_LOOK_EVERY = 0.2
 _WITHIN = 300.0
 _ENDED = frozenset({"completed", "failed", "cancelled", "expired"})
 
@@ -121,7 +120,7 @@ async def _together(
     async def running() -> int:
         return sum([await _some(asking, subject, status) for status in ("queued", "in_progress")])
 
-    await until_none(running, begun + _WITHIN, _LOOK_EVERY)
+    await until_none(running, begun + _WITHIN)
     seconds = perf_counter() - begun
     if backlog is not None:
         drained = await backlog.empty(rows + len(ids))

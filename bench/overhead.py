@@ -100,8 +100,9 @@ async def measure(bench: Bench, shape: Shape) -> Report:
                 load.faults_told(),
             ]
         )
-        report.facts[f"overhead.{subject.name}.p50_ms"] = added[0] * 1000
-        report.facts[f"overhead.{subject.name}.p99_ms"] = added[2] * 1000
+        if load.answered:
+            report.facts[f"overhead.{subject.name}.p50_ms"] = added[0] * 1000
+            report.facts[f"overhead.{subject.name}.p99_ms"] = added[2] * 1000
         report.facts[f"overhead.{subject.name}.errors"] = load.faults.total()
     spaced = f"{shape.gap * 1000:g} ms between two requests" if shape.gap else "back to back"
     report.tables.append(

@@ -72,7 +72,8 @@ async def _alone(bench: Bench, shape: Shape, facts: dict[str, float]) -> Table:
                 load.faults_told(),
             ]
         )
-        facts[f"streams.{subject.name}.first_added_p50_ms"] = added[0] * 1000
+        if load.answered:
+            facts[f"streams.{subject.name}.first_added_p50_ms"] = added[0] * 1000
         facts[f"streams.{subject.name}.errors"] = load.faults.total()
     return Table(
         f"First byte of a stream: one caller, {shape.alone.requests} streams each; milliseconds",
@@ -112,7 +113,8 @@ async def _together(bench: Bench, shape: Shape, facts: dict[str, float]) -> list
                 str(run.missing + run.open),
             ]
         )
-        facts[f"streams.{subject.name}.together_first_p50_ms"] = first.p50 * 1000
+        if run.load.answered:
+            facts[f"streams.{subject.name}.together_first_p50_ms"] = first.p50 * 1000
         facts[f"streams.{subject.name}.together_errors"] = run.load.faults.total()
         facts[f"streams.{subject.name}.together_missing"] = run.missing + run.open
     script = MODELS[_LONG]

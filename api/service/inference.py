@@ -138,7 +138,6 @@ class InferenceService:
         self._storage_up = storage_up
         self._settings = settings
         self._max_in_flight = max_in_flight
-        self._waiting = 0
         self._closing = False
         self._beside: set[asyncio.Task[None]] = set()
 

@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Protocol
 
 from api.service.ask import Ask
-from api.service.inference import Terms, accept, limits_of
+from api.service.inference import RequestFailed, Served, Terms, accept, limits_of
 from gateway.domain.errors import (
     IdempotencyMismatch,
     InvalidRequest,
@@ -116,12 +116,14 @@ class JobsService:
         return job
 
     async def result(self, caller: Caller, job_id: str) -> bytes:
-        """The answer as the model gave it. Raises JobNotFound, JobNotFinished, or what the job failed with."""
+        """The answer as the model gave it. Raises JobNotFound, JobNotFinished, or RequestFailed as the job."""
         job = await self.get(caller, job_id)
         if not job.status.terminal:
             raise JobNotFinished(retry_after=timedelta(seconds=1))
         if job.failure is not None:
-            raise job.failure.error()
+            # The gateway has tried enough: whoever asks for the result again gets the same.
+            served = Served(job.id, job.trace_id, attempts=job.attempts, workflow_id=job.id)
+            raise RequestFailed(job.failure.error(), served)
         body = await self._claims.result(job.id)
         if body is None:
             raise JobNotFound("The job's result is no longer kept.")
