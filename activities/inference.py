@@ -112,7 +112,7 @@ class JobActivities:
                 return stored
             body = msgspec.json.decode(request.body, type=dict[str, msgspec.Raw])
             attempt, reply = await self._attempts.complete(Try(request, body, number, wanted.choice))
-            if attempt.outcome is Outcome.CANCELLED and activity.is_worker_shutdown():
+            if attempt.outcome is Outcome.CANCELLED and not _asked_for():
                 attempt = _interrupted(attempt)
             kept = await self._patiently(
                 lambda: self._claims.answer(request.id, attempt, None if reply is None else reply.body)
@@ -158,8 +158,14 @@ class JobActivities:
                 await asyncio.sleep(_AGAIN)
 
 
+def _asked_for() -> bool:
+    """Whether somebody asked for the job's end; the engine also cancels a call that it has given up."""
+    why = activity.cancellation_details()
+    return why is not None and why.cancel_requested
+
+
 def _interrupted(attempt: Attempt) -> Attempt:
-    """The same attempt, cut off by this worker's own shutdown: what it cost is not known."""
+    """The same attempt, cut off by the worker's shutdown or given up by the engine: what it cost is not known."""
     return Attempt(
         number=attempt.number,
         model=attempt.model,

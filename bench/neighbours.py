@@ -156,7 +156,7 @@ def _install_portkey(folder: Path) -> None:
     npm = shutil.which("npm")
     if npm is None:
         raise BenchError("npm is not installed")
-    # The one of its own lock file: with newer ones each stream ends in "TypeError: immutable" (Portkey-AI/gateway#1389).
+    # The one of its own lock file: with newer ones a stream ends in "TypeError: immutable" (Portkey-AI/gateway#1389).
     package = {"name": "bench-peer", "private": True, "overrides": {"@hono/node-server": "1.13.5"}}
     (folder / "package.json").write_text(json.dumps(package))
     _run([npm, "install", "--no-audit", "--no-fund", "--omit=dev", "@portkey-ai/gateway"], folder)

@@ -115,6 +115,8 @@ def main(
             report = uvloop.run(run(bench))
     except BenchError as error:
         sys.exit(str(error))
+    except ConnectionError as error:
+        sys.exit(f"a server that is to be measured cannot be reached: {error}")
     except (KeyboardInterrupt, asyncio.CancelledError):
         sys.exit("stopped")
     show(report.tables, before, as_markdown=arguments.markdown)

@@ -35,7 +35,6 @@ async def drive(exchange: Exchange, recorder: Recorder) -> Settlement:
         choice = next_choice(facts, attempts, request.limits, request.deadline)
         if isinstance(choice, str):
             break
-        await asyncio.sleep(choice.wait.total_seconds())
         attempts = (*attempts, await exchange.attempt(len(attempts) + 1, choice))
     settlement = settle(
         request, attempts, datetime.now(UTC), overhead_ms=exchange.overhead_ms, decision=(choice,)

@@ -35,7 +35,7 @@ class Exchange:
         self._done: dict[int, Attempt] = {}
         self._stream: Stream | None = None
         self._reply: Reply | None = None
-        self._left = False
+        self._gone = asyncio.Event()
         self._began = perf_counter()
         self._upstream_ms = 0.0
         self._ended_at: float | None = None
@@ -95,7 +95,7 @@ class Exchange:
 
     async def leave(self) -> None:
         """The caller is gone: cancel what is under way. Whoever reads the stream must have stopped reading it."""
-        self._left = True
+        self._gone.set()
         if self._stream is not None:
             await self._stream.close()
         else:
@@ -132,7 +132,11 @@ class Exchange:
 
     async def _attempt(self, number: int, choice: Choice) -> Attempt:
         wanted = Try(self.request, self.body, number, choice)
-        if self._left:
+        if choice.wait:
+            # Here and not by a timer of the workflow: the engine's are a second coarse, and somebody waits.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._gone.wait(), choice.wait.total_seconds())
+        if self._gone.is_set():
             self._done[number] = self._attempts.skip(wanted)
             return self._done[number]
         self._called.add(number)
@@ -157,7 +161,7 @@ class Exchange:
 
     async def _hand_over(self, stream: Stream) -> Attempt:
         self._stream = stream
-        if self._left or self.opened.done():
+        if self._gone.is_set() or self.opened.done():
             await stream.close()
         else:
             self.opened.set_result(stream)

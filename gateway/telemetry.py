@@ -28,6 +28,7 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from gateway.domain.errors import GatewayError
 from gateway.domain.inference import Attempt, InferenceRequest, Outcome, Settlement
 from gateway.domain.registry import Model
 from gateway.settings import Telemetry
@@ -126,6 +127,14 @@ def _redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Muta
     return event
 
 
+def _brief(record: logging.LogRecord) -> bool:
+    """Tell a failure by one of our own errors in a line: it is tried again, and a traceback would say nothing."""
+    if record.exc_info and isinstance(record.exc_info[1], GatewayError):
+        record.msg, record.args = f"{record.getMessage()}: {record.exc_info[1].code}", ()
+        record.exc_info = None
+    return True
+
+
 def set_up_logs(settings: Telemetry) -> None:
     """JSON lines (or colours for a person) on standard error, our own and every library's."""
     shared: list[Any] = [
@@ -161,6 +170,7 @@ def set_up_logs(settings: Telemetry) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
         )
     )
+    handler.addFilter(_brief)
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.log_level.upper())

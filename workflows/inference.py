@@ -58,8 +58,6 @@ class InferenceWorkflow:
         )
         route = Route(request.candidates, request.rules_version, ())
         while not isinstance(choice := self._choose(request, route), str):
-            if choice.wait:
-                await workflow.sleep(choice.wait)
             joined = await self._join(request, choice)
             route = await looking
             if joined.settled is not None:

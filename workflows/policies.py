@@ -21,7 +21,12 @@ _AFTER_DEADLINE = timedelta(
 LOOK: dict[str, Any] = {"start_to_close_timeout": timedelta(seconds=5), "retry_policy": _UNTIL_DONE}
 """Reading what is in memory."""
 
-RECORD: dict[str, Any] = {"start_to_close_timeout": timedelta(seconds=30), "retry_policy": _UNTIL_DONE}
+RECORD: dict[str, Any] = {
+    "start_to_close_timeout": timedelta(seconds=30),
+    "retry_policy": _UNTIL_DONE,
+    # Longer pauses are timers of the workflow: a pause inside the worker would hold up its shutdown.
+    "local_retry_threshold": timedelta(seconds=1),
+}
 """Writing to the books: tried until the database takes it."""
 
 RECORD_THERE: dict[str, Any] = {

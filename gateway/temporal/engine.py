@@ -32,6 +32,7 @@ from gateway.temporal.codec import BlobStore
 
 WORKFLOW = "Inference"
 _LOOK_EVERY = 1.0
+_CLOSE_WITHIN = 45.0  # seconds; what is cut off then is taken up by another process
 _RETRY_AFTER = timedelta(seconds=2)
 _GONE = frozenset({RPCStatusCode.NOT_FOUND})
 
@@ -82,8 +83,10 @@ class Engine:
             self._watch.cancel()
             with suppress(asyncio.CancelledError):
                 await self._watch
-        await asyncio.gather(*(worker.shutdown() for worker in self._running))
-        await asyncio.gather(*self._workers, return_exceptions=True)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_WITHIN):
+                await asyncio.gather(*(worker.shutdown() for worker in self._running))
+                await asyncio.gather(*self._workers, return_exceptions=True)
 
     async def start(self, request: InferenceRequest) -> bool:
         """Start the request's workflow; returns once it is committed: True, or False if it had been started before.

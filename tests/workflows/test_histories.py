@@ -23,7 +23,7 @@ STORIES = {
     "happy": ["(route)", "(attempt)", "(record)"],
     "stream": ["(route)", "(attempt)", "(record)"],
     "fallback": ["(route)", "(attempt)", "(attempt)", "(record)"],
-    "retried": ["(route)", "(attempt)", "timer", "(attempt)", "timer", "(attempt)", "(record)"],
+    "retried": ["(route)", "(attempt)", "(attempt)", "(attempt)", "(record)"],
     "cancelled": ["(route)", "(attempt)", "(record)"],
     "elsewhere": ["(route)", "(attempt)", "attempt", "(record)", "record"],
     "abandoned": ["(route)", "(attempt)", "attempt", "(record)", "record", "(record)"],
