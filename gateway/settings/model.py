@@ -101,7 +101,7 @@ class Inference(Section):
     on_disconnect: Literal["cancel", "finish"] = "cancel"
     deadline: Timeout = seconds(120)
     max_deadline: Timeout = seconds(3600)
-    max_overlapped_starts: Count = 256
+    max_overlapped_starts: Count = 32
     log_content: Truth = True
     log_content_limit: Size = MIB
     fallback: Fallback = Fallback()
