@@ -16,7 +16,7 @@ from time import perf_counter
 from gateway import telemetry, tokens
 from gateway.domain import errors
 from gateway.domain.inference import Attempt, Choice, Failure, InferenceRequest, Outcome, Usage
-from gateway.domain.prices import cost_of
+from gateway.domain.prices import Price, cost_of
 from gateway.domain.registry import Model, Registry
 from gateway.providers.ports import Body, Call, CallTimeouts, Event, Provider, Reply
 
@@ -97,10 +97,12 @@ class Attempts:
         return _Running(wanted).skipped()
 
     def _prepare(self, wanted: Try, running: _Running) -> tuple[Provider, Call]:
-        model = self._registry().models.get(wanted.choice.model)
-        if model is None or not model.enabled:
+        registry = self._registry()
+        model = registry.models.get(wanted.choice.model)
+        if model is None or not model.callable:
             raise errors.ModelNotFound(detail=f"{wanted.choice.model} has left the registry")
-        return self._providers[model.provider], self._call(wanted, model, running.begin(model))
+        sent = running.begin(model, registry.price(model, datetime.now(UTC)))
+        return self._providers[model.provider], self._call(wanted, model, sent)
 
     def _call(self, wanted: Try, model: Model, headers: Mapping[str, str]) -> Call:
         left = wanted.request.deadline - datetime.now(UTC)
@@ -225,14 +227,16 @@ class _Running:
     def __init__(self, wanted: Try) -> None:
         self.wanted = wanted
         self._model: Model | None = None
+        self._price: Price | None = None
         self._span: telemetry.CallSpan | None = None
         self._at = datetime.now(UTC)
         self._began = perf_counter()
         self._first: float | None = None
 
-    def begin(self, model: Model) -> Mapping[str, str]:
-        """Note which model is called; returns the trace headers for its upstream."""
+    def begin(self, model: Model, price: Price | None) -> Mapping[str, str]:
+        """Note which model is called at what price; returns the trace headers for its upstream."""
         self._model = model
+        self._price = price
         self._span = telemetry.CallSpan(self.wanted.request, model, self.wanted.number)
         return self._span.start()
 
@@ -281,7 +285,6 @@ class _Running:
         upstream_id: str | None,
     ) -> Attempt:
         model = self._model
-        price = model.price if model is not None else None
         free = usage is not None and usage == Usage()
         attempt = Attempt(
             number=self.wanted.number,
@@ -295,7 +298,7 @@ class _Running:
             first_token_ms=None if self._first is None else round(self._first, 3),
             failure=failure,
             usage=usage,
-            cost_usd=cost_of(price, usage) if not free else _NOTHING,
+            cost_usd=cost_of(self._price, usage) if not free else _NOTHING,
             finish_reason=finish,
             provider_request_id=upstream_id,
         )

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from gateway import telemetry
 from gateway.domain.errors import StorageUnavailable
 from gateway.domain.inference import Attempt, Settlement, settle
-from gateway.domain.rules import Facts, next_choice
+from gateway.domain.retries import Now, next_choice
 from gateway.exchange import Exchange
 from gateway.recorder import Recorder
 
@@ -25,14 +25,8 @@ async def drive(exchange: Exchange, recorder: Recorder) -> Settlement:
     request = exchange.request
     attempts: tuple[Attempt, ...] = ()
     while True:
-        facts = Facts(
-            asked=request.model,
-            candidates=request.candidates,
-            observed_at=datetime.now(UTC),
-            rules_version=request.rules_version,
-            roll=random.random(),  # noqa: S311  jitter, no secret
-        )
-        choice = next_choice(facts, attempts, request.limits, request.deadline)
+        now = Now(request.candidates, datetime.now(UTC), random.random())  # noqa: S311  jitter, no secret
+        choice = next_choice(now, attempts, request.limits, request.deadline)
         if isinstance(choice, str):
             break
         attempts = (*attempts, await exchange.attempt(len(attempts) + 1, choice))

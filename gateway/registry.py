@@ -14,7 +14,7 @@ from typing import Any
 
 from gateway.domain.inference import Kind
 from gateway.domain.prices import Price
-from gateway.domain.registry import Model, Registry, Timeouts
+from gateway.domain.registry import Model, ModelState, Registry, Timeouts
 from gateway.settings import Place, Problem, SettingsError, place_of, read_hocon
 
 Key = tuple[str, ...]
@@ -22,6 +22,22 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}")
 _URL = re.compile(r"https?://[^\s/?#]+[^\s?#]*")
 _CREDENTIAL = re.compile(r"(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)")
 _PRICE_KEYS = ("input_usd_per_mtok", "output_usd_per_mtok", "cached_input_usd_per_mtok")
+_MODEL_KEYS = (
+    "name",
+    "provider",
+    "base_url",
+    "upstream_model",
+    "kind",
+    "credential",
+    "tags",
+    "price",
+    "context_window",
+    "max_output",
+    "timeouts",
+    "headers",
+    "options",
+    "enabled",
+)
 _DEAREST = Decimal(10_000)  # USD a million tokens: above it somebody mistook the unit
 
 
@@ -82,7 +98,7 @@ class _Reader:
         return value
 
     def model(self, entry: Mapping[str, Any], where: Key) -> Model:
-        self.known(entry, {f.name for f in fields(Model)}, where)
+        self.known(entry, _MODEL_KEYS, where)
         name = self.text(entry, (*where, "name"), _NAME, "a name of letters, digits and . _ : / @ + -")
         provider = self.text(entry, (*where, "provider"), _NAME, "a provider's name")
         if provider not in self._providers:
@@ -110,7 +126,7 @@ class _Reader:
             timeouts=self._timeouts(entry.get("timeouts", {}), (*where, "timeouts")),
             headers=self._texts(entry.get("headers", {}), (*where, "headers")),
             options=dict(self.map_(entry.get("options", {}), (*where, "options"))),
-            enabled=self._truth(entry.get("enabled", True), (*where, "enabled")),
+            state=self._state(entry.get("enabled", True), (*where, "enabled")),
         )
 
     def alias(self, names: Any, key: Key, models: Mapping[str, Model]) -> tuple[str, ...]:
@@ -135,10 +151,10 @@ class _Reader:
             raise self.wrong(key, "a whole number above 0", value)
         return value
 
-    def _truth(self, value: Any, key: Key) -> bool:
+    def _state(self, value: Any, key: Key) -> ModelState:
         if not isinstance(value, bool):
             raise self.wrong(key, "true or false", value)
-        return value
+        return ModelState.ENABLED if value else ModelState.DISABLED
 
     def _timeouts(self, value: Any, key: Key) -> Timeouts:
         entry = self.map_(value, key)

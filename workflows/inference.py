@@ -27,7 +27,7 @@ with workflow.unsafe.imports_passed_through():
         settle,
     )
     from gateway.domain.jobs import job_of
-    from gateway.domain.rules import Facts, next_choice
+    from gateway.domain.retries import Now, next_choice
     from workflows import policies
 
 STATUS = SearchAttributeKey.for_keyword("Status")
@@ -105,14 +105,9 @@ class InferenceWorkflow:
         return len(self._attempts) + 1
 
     def _choose(self, request: InferenceRequest, route: Route) -> Choice | str:
-        facts = Facts(
-            asked=request.model,
-            candidates=route.candidates,
-            observed_at=workflow.now(),
-            rules_version=route.rules_version,
-            roll=workflow.random().random() if self._attempts else 0.0,
-        )
-        return next_choice(facts, self._attempts, request.limits, request.deadline)
+        roll = workflow.random().random() if self._attempts else 0.0
+        now = Now(route.candidates, workflow.now(), roll)
+        return next_choice(now, self._attempts, request.limits, request.deadline)
 
     async def _join(self, request: InferenceRequest, choice: Choice) -> Joined:
         """The attempt where the caller is: here, or by the queue of its process; nothing if that process is dead."""

@@ -26,7 +26,8 @@ from gateway.domain.errors import (
 from gateway.domain.identity import Caller, Right
 from gateway.domain.inference import Durability, Failure, InferenceRequest, Limits, Mode
 from gateway.domain.registry import Registry
-from gateway.domain.rules import Decision, Facts, decide, next_choice
+from gateway.domain.retries import Now, next_choice
+from gateway.domain.rules import Asked, Asking, Decision, Facts, RuleSet, decide
 from gateway.drive import drive
 from gateway.exchange import Exchange, Exchanges
 from gateway.ids import moment_of, new_id
@@ -231,10 +232,8 @@ class InferenceService:
     def _call_first(self, exchange: Exchange) -> None:
         self._exchanges.open(exchange)
         request = exchange.request
-        facts = Facts(
-            request.model, request.candidates, request.accepted_at, rules_version=request.rules_version
-        )
-        choice = next_choice(facts, (), request.limits, request.deadline)
+        now = Now(request.candidates, request.accepted_at)
+        choice = next_choice(now, (), request.limits, request.deadline)
         if not isinstance(choice, str):
             exchange.begin(1, choice)
 
@@ -344,8 +343,22 @@ def accept(
     derived = request_id is not None
     request_id = request_id or ask.hints.request_id or new_id()
     at = datetime.now(UTC) if derived else moment_of(request_id)
-    candidates = tuple(model.name for model in models)
-    decision = decide(Facts(ask.model, candidates, at, rules_version=registry.version, roll=random.random()))  # noqa: S311
+    facts = Facts(
+        Asked(
+            model=ask.model,
+            kind=ask.kind,
+            mode=terms.mode,
+            door=ask.door,
+            tags=ask.tags,
+            metadata=ask.metadata,
+        ),
+        models,
+        at,
+        Asking(caller.id, caller.name, caller.kind.value, caller.tags),
+        registry_version=registry.version,
+        roll=random.random(),  # noqa: S311  no secret
+    )
+    decision = decide(RuleSet(registry.version), facts)
     request = InferenceRequest(
         id=request_id,
         kind=ask.kind,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 
 from gateway.domain.errors import Forbidden
@@ -24,6 +26,10 @@ class Right(StrEnum):
     JOBS_ALL = "jobs.all"  # see and cancel other callers' jobs
     MODELS_READ = "models.read"  # operational details of models
     MODELS_WRITE = "models.write"
+    RULES_READ = "rules.read"
+    RULES_WRITE = "rules.write"
+    PRICES_WRITE = "prices.write"
+    USAGE_READ = "usage.read"  # every caller's usage; one's own needs no right
     REQUESTS_READ = "requests.read"  # every caller's requests, without their text
     PROMPTS_READ = "prompts.read"  # the text too
     ACCESS_WRITE = "access.write"  # callers and keys
@@ -31,6 +37,21 @@ class Right(StrEnum):
 
 ALL_RIGHTS = frozenset(Right)
 AGENT_RIGHTS = frozenset({Right.INFER})
+
+
+class Period(StrEnum):
+    """What a budget is for: a calendar day or month in UTC."""
+
+    DAY = "day"
+    MONTH = "month"
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a caller may spend in each period."""
+
+    usd: Decimal
+    period: Period = Period.MONTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +64,8 @@ class Caller:
     rights: frozenset[Right]
     models: frozenset[str] | None = None
     key_id: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    budget: Budget | None = None
 
     def may(self, right: Right) -> bool:
         """Whether the caller has the right."""

@@ -15,6 +15,13 @@ class Kind(StrEnum):
     """What is asked of a model."""
 
     CHAT = "chat"
+    COMPLETION = "completion"
+    EMBEDDING = "embedding"
+    RERANK = "rerank"
+    IMAGE = "image"
+    SPEECH = "speech"
+    TRANSCRIPTION = "transcription"
+    MODERATION = "moderation"
 
 
 class Mode(StrEnum):
@@ -66,13 +73,22 @@ LEAST_TIME = timedelta(milliseconds=100)
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one attempt. `input` includes `cached`, `output` includes `reasoning` (OpenAI's way of counting)."""
+    """What one attempt used, in tokens counted OpenAI's way.
+
+    `input` includes `cached`, `cache_write` and `audio_input`; `output` includes `reasoning` and `audio_output`.
+    `images` counts images made, `seconds` of the GPU or of audio.
+    """
 
     input: int = 0
     output: int = 0
     cached: int = 0
     reasoning: int = 0
     estimated: bool = False
+    cache_write: int = 0
+    audio_input: int = 0
+    audio_output: int = 0
+    images: int = 0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
@@ -32,3 +33,19 @@ class Price:
 def cost_of(price: Price | None, usage: Usage | None) -> Decimal | None:
     """The cost in USD, or None when the price or the usage is not known."""
     return None if price is None or usage is None else price.cost(usage)
+
+
+@dataclass(frozen=True, slots=True)
+class PriceBook:
+    """The dated prices of models by name, each list oldest first; a price without `since` has always been."""
+
+    prices: Mapping[str, tuple[Price, ...]] = field(default_factory=dict)
+
+    def at(self, model: str, moment: datetime) -> Price | None:
+        """The price of a model in force at a moment."""
+        found = None
+        for price in self.prices.get(model, ()):
+            if price.since is not None and price.since > moment:
+                break
+            found = price
+        return found

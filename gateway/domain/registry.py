@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
+from enum import StrEnum
 
 from gateway.domain.identity import Caller
 from gateway.domain.inference import Kind
-from gateway.domain.prices import Price
+from gateway.domain.prices import Price, PriceBook
+from gateway.domain.tags import TagExpression
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +22,43 @@ class Timeouts:
     total: timedelta | None = None
 
 
+class Capability(StrEnum):
+    """What a model can do beside answering."""
+
+    TOOLS = "tools"
+    PARALLEL_TOOLS = "parallel_tools"
+    VISION = "vision"
+    AUDIO = "audio"
+    STRUCTURED_OUTPUT = "structured_output"
+    REASONING = "reasoning"
+    STREAMING = "streaming"
+    LOGPROBS = "logprobs"
+
+
+class ModelState(StrEnum):
+    """Whether a model takes requests: draining finishes what was accepted for it, disabled is called no more."""
+
+    ENABLED = "enabled"
+    DRAINING = "draining"
+    DISABLED = "disabled"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLimits:
+    """How much a model may be asked over all replicas; None is no limit."""
+
+    concurrency: int | None = None
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model that can be called. `credential` is a reference (`env:NAME`, `file:/path`), never a secret itself."""
+    """A model that can be called. `credential` is a reference (`env:NAME`, `file:/path`, `stored:ID`), never a secret.
+
+    `capabilities` None means that nobody has said: the model is taken to be able to do anything. `quality` is a score
+    from 0 to 1. `size` is a word such as small, medium or large; as a tag it is found under `size`.
+    """
 
     name: str
     provider: str
@@ -37,16 +73,44 @@ class Model:
     timeouts: Timeouts = field(default_factory=Timeouts)
     headers: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, object] = field(default_factory=dict)
-    enabled: bool = True
+    capabilities: frozenset[Capability] | None = None
+    size: str | None = None
+    quality: float | None = None
+    limits: ModelLimits = field(default_factory=ModelLimits)
+    state: ModelState = ModelState.ENABLED
+    notes: str = ""
+    version: int = 0
+
+    @property
+    def enabled(self) -> bool:
+        """Whether it takes new requests."""
+        return self.state is ModelState.ENABLED
+
+    @property
+    def callable(self) -> bool:
+        """Whether it may still be called for requests that were accepted for it."""
+        return self.state is not ModelState.DISABLED
+
+    @property
+    def all_tags(self) -> Mapping[str, str]:
+        """Its tags, its size among them."""
+        return self.tags if self.size is None or "size" in self.tags else {**self.tags, "size": self.size}
+
+
+AUTO = "auto"
+"""Asked for by this name, every model of the kind is a candidate."""
+BY_TAGS = "tags:"
+"""Asked for by this prefix and a tag expression, every model of the kind with those tags is a candidate."""
 
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """One immutable state of all models and aliases; `version` names it in headers and ledger rows."""
+    """One immutable state of all models, aliases and prices; `version` names it in headers and ledger rows."""
 
     models: Mapping[str, Model]
     aliases: Mapping[str, tuple[str, ...]]
     version: str
+    prices: PriceBook = field(default_factory=PriceBook)
 
     def candidates(self, asked: str, kind: Kind, caller: Caller) -> tuple[Model, ...]:
         """The enabled models of this kind that the name or alias stands for, in order; empty if the caller may not."""
@@ -55,6 +119,21 @@ class Registry:
         names = (asked,) if asked in self.models else self.aliases.get(asked, ())
         found = (self.models[name] for name in names if name in self.models)
         return tuple(model for model in found if model.enabled and model.kind is kind)
+
+    def tagged(self, wanted: TagExpression, kind: Kind, caller: Caller) -> tuple[Model, ...]:
+        """The enabled models of this kind with these tags that the caller may use, by name."""
+        return tuple(
+            model
+            for _, model in sorted(self.models.items())
+            if model.enabled
+            and model.kind is kind
+            and caller.may_use(model.name)
+            and wanted.holds(model.all_tags)
+        )
+
+    def price(self, model: Model, at: datetime) -> Price | None:
+        """What the model costs at a moment; None where nobody knows."""
+        return self.prices.at(model.name, at) or model.price
 
     def names_for(self, caller: Caller) -> tuple[str, ...]:
         """Every name and alias this caller may ask for, sorted."""

@@ -25,7 +25,7 @@ from gateway.domain.errors import EngineUnavailable, StorageUnavailable, Unauthe
 from gateway.domain.identity import Caller, Right
 from gateway.domain.inference import Attempt, InferenceRequest, Mode, settle
 from gateway.domain.registry import Registry
-from gateway.domain.rules import Facts, next_choice
+from gateway.domain.retries import Now, next_choice
 from gateway.drive import drive
 from gateway.exchange import Exchanges
 from gateway.providers.catalogue import open_provider
@@ -97,8 +97,8 @@ class Engine:
         attempts: tuple[Attempt, ...] = ()
         cancelled = False
         while True:
-            facts = Facts(request.model, request.candidates, datetime.now(UTC))
-            choice = next_choice(facts, attempts, request.limits, request.deadline)
+            now = Now(request.candidates, datetime.now(UTC))
+            choice = next_choice(now, attempts, request.limits, request.deadline)
             if isinstance(choice, str) or cancelled:
                 break
             number = len(attempts) + 1

@@ -1,6 +1,22 @@
-"""Deciding which model is called: pure and deterministic, at the door and in the workflow alike."""
+"""Deciding which model is called: pure and deterministic."""
 
-from gateway.domain.rules.decide import Decision, decide, next_choice
-from gateway.domain.rules.facts import Facts, Failed
+from gateway.domain.rules.decide import decide
+from gateway.domain.rules.decision import Decision, Hedge, Refused, Shadow, Step, Terms
+from gateway.domain.rules.facts import Asked, Asking, Facts, Failed, GatewayLoad
+from gateway.domain.rules.rule import RuleSet
 
-__all__ = ["Decision", "Facts", "Failed", "decide", "next_choice"]
+__all__ = [
+    "Asked",
+    "Asking",
+    "Decision",
+    "Facts",
+    "Failed",
+    "GatewayLoad",
+    "Hedge",
+    "Refused",
+    "RuleSet",
+    "Shadow",
+    "Step",
+    "Terms",
+    "decide",
+]

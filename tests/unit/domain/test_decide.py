@@ -1,124 +1,29 @@
-"""What is tried, and what is tried next."""
+"""Which models a request may go to, and in which order."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
-from gateway.domain.errors import Interrupted, UpstreamAuth, UpstreamRateLimited
-from gateway.domain.inference import Attempt, Choice, Failure, Limits, Outcome
-from gateway.domain.rules import Facts, Failed, decide, next_choice
-from tests.builders import a_failed_attempt, an_attempt
+from gateway.domain.rules import Asked, Facts, Failed, RuleSet, decide
+from tests.builders import a_model
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
-LATER = NOW + timedelta(minutes=1)
-LIMITS = Limits(attempts=4, backoff_initial=timedelta(seconds=1), backoff_max=timedelta(seconds=8))
 
 
-def facts(*candidates: str, at: datetime = NOW, roll: float = 0.0) -> Facts:
-    return Facts("assistant", candidates, at, roll=roll)
-
-
-def after(
-    *attempts: Attempt, among: tuple[str, ...] = ("a", "b"), limits: Limits = LIMITS, roll: float = 0.0
-) -> Choice | str:
-    return next_choice(facts(*among, roll=roll), attempts, limits, LATER)
+def facts(*candidates: str, failed: tuple[Failed, ...] = ()) -> Facts:
+    models = tuple(a_model(name) for name in candidates)
+    return Facts(Asked("assistant"), models, NOW, failed=failed)
 
 
 def test_the_candidates_of_a_name_are_ranked_in_its_order():
-    assert decide(facts("a", "b")).ranked == ("a", "b")
+    assert decide(RuleSet(), facts("a", "b")).ranked == ("a", "b")
 
 
 def test_a_model_that_just_failed_is_passed_over_and_says_so():
-    decision = decide(Facts("assistant", ("a", "b"), NOW, (Failed("a", "upstream_timeout", retryable=True),)))
+    decision = decide(RuleSet(), facts("a", "b", failed=(Failed("a", "upstream_timeout", retryable=True),)))
     assert decision.model == "b"
     assert decision.passed_over == {"a": "just failed with upstream_timeout"}
 
 
 def test_nothing_is_decided_when_nothing_is_left():
-    assert decide(facts()).model is None
-
-
-def test_the_first_candidate_is_called_first():
-    assert after() == Choice("a", "first choice")
-
-
-def test_a_retryable_failure_goes_to_the_next_model_at_once():
-    choice = after(a_failed_attempt(1, "a"))
-    assert isinstance(choice, Choice)
-    assert choice.model == "b"
-    assert choice.wait == timedelta(0)
-    assert choice.reason == "fallback after a failed: upstream_unavailable"
-
-
-def test_a_failure_that_is_not_retryable_ends_it():
-    failed = a_failed_attempt(1, "a", failure=Failure.of(UpstreamAuth()))
-    assert after(failed) == "upstream_auth is not retryable"
-
-
-def test_a_success_ends_it():
-    assert after(an_attempt(1, "a")) == "attempt 1 succeeded"
-
-
-def test_a_stream_that_broke_after_its_first_byte_is_never_continued_elsewhere():
-    broken = a_failed_attempt(1, "a", outcome=Outcome.BROKEN)
-    assert after(broken) == "attempt 1 broken"
-
-
-def test_when_all_have_failed_the_one_that_failed_longest_ago_is_called_again_after_a_wait():
-    choice = after(a_failed_attempt(1, "a"), a_failed_attempt(2, "b"), roll=1.0)
-    assert isinstance(choice, Choice)
-    assert choice.model == "a"
-    assert choice.wait == timedelta(seconds=1)
-
-
-def test_the_wait_is_what_the_upstream_asked_for_if_that_is_longer():
-    asked = Failure.of(UpstreamRateLimited(retry_after=timedelta(seconds=7)))
-    choice = after(a_failed_attempt(1, "a", failure=asked), among=("a",))
-    assert isinstance(choice, Choice)
-    assert choice.wait == timedelta(seconds=7)
-
-
-def test_no_wait_goes_past_the_deadline():
-    asked = Failure.of(UpstreamRateLimited(retry_after=timedelta(hours=1)))
-    assert (
-        after(a_failed_attempt(1, "a", failure=asked), among=("a",))
-        == "the deadline would pass before the next attempt"
-    )
-
-
-def test_a_call_that_ended_at_the_deadline_is_not_followed_by_another_for_a_millisecond():
-    at = LATER - timedelta(milliseconds=1)
-    choice = next_choice(facts("a", "b", at=at), (a_failed_attempt(1, "a"),), LIMITS, LATER)
-    assert choice == "the deadline has passed"
-
-
-def test_attempts_are_bounded():
-    attempts = tuple(a_failed_attempt(n, "ab"[n % 2]) for n in range(1, 5))
-    assert after(*attempts) == "all 4 attempts are used up"
-
-
-@pytest.mark.parametrize(("retry", "expected"), [(True, Choice), (False, str)])
-def test_an_interrupted_call_is_made_again_only_by_setting(retry: bool, expected: type):
-    interrupted = a_failed_attempt(1, "a", outcome=Outcome.INTERRUPTED, failure=Failure.of(Interrupted()))
-    limits = Limits(attempts=4, retry_interrupted=retry)
-    assert isinstance(after(interrupted, limits=limits), expected)
-
-
-@given(
-    models=st.lists(st.sampled_from("abcdef"), min_size=1, max_size=6, unique=True),
-    roll=st.floats(0, 1, exclude_max=True),
-    bound=st.integers(1, 12),
-)
-def test_whatever_fails_the_story_ends_within_its_bound(models: list[str], roll: float, bound: int):
-    attempts: list[Attempt] = []
-    limits = Limits(attempts=bound, backoff_max=timedelta(seconds=8))
-    while isinstance(choice := after(*attempts, among=tuple(models), limits=limits, roll=roll), Choice):
-        assert choice.model in models
-        assert timedelta(0) <= choice.wait <= timedelta(seconds=8)
-        attempts.append(a_failed_attempt(len(attempts) + 1, choice.model))
-    assert len(attempts) == bound
-    assert {a.model for a in attempts} == set(models[:bound])
+    assert decide(RuleSet(), facts()).model is None

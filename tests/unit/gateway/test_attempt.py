@@ -13,7 +13,7 @@ from gateway import telemetry
 from gateway.attempt import Attempts, Stream
 from gateway.domain.errors import GatewayError, UpstreamBroken, UpstreamMalformed, UpstreamTimeout
 from gateway.domain.inference import Mode, Outcome, Usage
-from gateway.domain.registry import Timeouts
+from gateway.domain.registry import ModelState, Timeouts
 from gateway.providers.ports import CallTimeouts, Event, Reply
 from tests.api.rpc import until
 from tests.builders import a_model, a_registry
@@ -117,7 +117,7 @@ async def test_a_bug_in_a_provider_is_a_failure_that_says_only_its_kind(a_try):
     assert [line["event"] for line in logged] == ["provider_bug"]
 
 
-@pytest.mark.parametrize("changes", [{"name": "other"}, {"enabled": False}])
+@pytest.mark.parametrize("changes", [{"name": "other"}, {"state": ModelState.DISABLED}])
 async def test_a_model_that_has_left_the_registry_is_not_called(a_try, changes):
     provider = Double()
     attempt, _ = await attempts_with(provider, **changes).complete(a_try())

@@ -1,0 +1,78 @@
+"""What is tried next after some attempts: pure, at the door and in the workflow alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from gateway.domain.inference import LEAST_TIME, Attempt, Choice, Limits, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """What is known when something is tried: the candidates, best first, the time, and the dice for the jitter."""
+
+    candidates: tuple[str, ...]
+    at: datetime
+    roll: float = 0.0
+
+
+def next_choice(now: Now, attempts: tuple[Attempt, ...], limits: Limits, deadline: datetime) -> Choice | str:
+    """What to try after these attempts: a model with the wait before it, or the reason why nothing more is tried.
+
+    A model that has not failed yet is called at once. When all have failed, the one that failed longest ago (and may
+    be retried) is called again after a growing, jittered wait, or after what its upstream asked for.
+    """
+    stop = _reason_to_stop(attempts, limits)
+    if stop is None and now.at >= deadline - LEAST_TIME:
+        stop = "the deadline has passed"
+    if stop is not None:
+        return stop
+    failed = [a for a in attempts if a.failure is not None]
+    tried = {a.model for a in failed}
+    fresh = next((name for name in now.candidates if name not in tried), None)
+    if fresh is None:
+        return _again(now, attempts, limits, deadline)
+    last = failed[-1] if failed else None
+    if last is None or last.failure is None:
+        return Choice(fresh, "first choice")
+    return Choice(fresh, f"fallback after {last.model} failed: {last.failure.code}")
+
+
+def _reason_to_stop(attempts: tuple[Attempt, ...], limits: Limits) -> str | None:
+    if not attempts:
+        return None
+    last = attempts[-1]
+    if last.failure is None or last.outcome not in (Outcome.FAILED, Outcome.INTERRUPTED):
+        return f"attempt {last.number} {last.outcome.value}"
+    if last.outcome is Outcome.INTERRUPTED and not limits.retry_interrupted:
+        return "an interrupted call is not made again by setting"
+    if not last.failure.retryable:
+        return f"{last.failure.code} is not retryable"
+    if len(attempts) >= limits.attempts:
+        return f"all {limits.attempts} attempts are used up"
+    return None
+
+
+def _again(now: Now, attempts: tuple[Attempt, ...], limits: Limits, deadline: datetime) -> Choice | str:
+    latest = {a.model: a for a in attempts}  # a later attempt replaces an earlier one at its old place
+    waiting = sorted(
+        (
+            a
+            for a in latest.values()
+            if a.model in now.candidates and a.failure is not None and a.failure.retryable
+        ),
+        key=lambda a: a.number,
+    )
+    if not waiting:
+        return "no candidate is left"
+    chosen = waiting[0]
+    rounds = sum(1 for a in attempts if a.model == chosen.model) - 1
+    # The exponent is bounded: a job may go round for a day, and the wait is capped long before.
+    grown = limits.backoff_initial * (limits.backoff_factor ** min(rounds, 30))
+    wait = min(grown, limits.backoff_max) * (0.5 + now.roll / 2)
+    asked_for = chosen.failure.retry_after if chosen.failure is not None else None
+    wait = max(wait, asked_for or timedelta(0))
+    if now.at + wait >= deadline - LEAST_TIME:
+        return "the deadline would pass before the next attempt"
+    return Choice(chosen.model, f"retry: every candidate has failed, {chosen.model} longest ago", wait)

@@ -1,0 +1,91 @@
+"""What a decision says: the models in their order, why, and on which terms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+
+from gateway.domain.limits import Throttle
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one rule (or one check of our own) did: `effect` in a few words, `removed` the models with the reason."""
+
+    rule: str
+    effect: str
+    removed: Mapping[str, str] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)  # what it found about models that stayed
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Refused by a rule, or nothing is left: a code of `domain.errors`, words for the caller, and the rule."""
+
+    code: str
+    message: str
+    rule: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What rules set for a request; None leaves it to the request or the settings."""
+
+    durability: str | None = None
+    attempts: int | None = None
+    deadline: timedelta | None = None
+    cost_limit_usd: Decimal | None = None
+    backoff_initial: timedelta | None = None
+    backoff_factor: float | None = None
+    backoff_max: timedelta | None = None
+    log_content: bool | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Hedge:
+    """Call the next model beside a slow one: `after` a fixed time, or after the model's own p95 where it is None."""
+
+    after: timedelta | None = None
+    max_extra: int = 1
+    max_extra_cost_usd: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """Send a copy of this request to a model, whose answer nobody waits for."""
+
+    model: str
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The models to call, best first; for each one passed over, the reason; and one step a rule."""
+
+    ranked: tuple[str, ...]
+    passed_over: Mapping[str, str] = field(default_factory=dict)
+    rules_version: str = ""
+    rule: str = "order of the name"
+    steps: tuple[Step, ...] = ()
+    scores: Mapping[str, float] = field(default_factory=dict)
+    roll: float = 0.0
+    refused: Refused | None = None
+    throttles: tuple[Throttle, ...] = ()
+    terms: Terms = field(default_factory=Terms)
+    hedge: Hedge | None = None
+    shadow: Shadow | None = None
+
+    @property
+    def model(self) -> str | None:
+        """The model to call, or None when nothing is left."""
+        return self.ranked[0] if self.ranked else None
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The decision as a person reads it, one line a step."""
+        told = [f"{step.rule}: {step.effect}" for step in self.steps]
+        told += [f"{name} passed over: {why}" for name, why in self.passed_over.items()]
+        return (*told, f"ranked: {', '.join(self.ranked) or 'none'}")
