@@ -114,6 +114,25 @@ class ModelNotFound(GatewayError):
     code = "model_not_found"
 
 
+class NoModelFits(GatewayError):
+    """No model that you may use can serve this request."""
+
+    code = "no_model_fits"
+
+
+class NoModelAvailable(GatewayError):
+    """No model that could serve this request can be called at the moment. Try again soon."""
+
+    code = "no_model_available"
+    retryable = True
+
+
+class RefusedByRule(GatewayError):
+    """A rule of this gateway refuses this request."""
+
+    code = "refused_by_rule"
+
+
 class JobNotFound(GatewayError):
     """There is no such job."""
 

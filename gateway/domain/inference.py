@@ -162,7 +162,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The bounds of one request's attempts, fixed when it was accepted."""
+    """The bounds of one request's attempts, fixed when it was accepted. `cost_usd` bounds all of them together."""
 
     attempts: int = 3
     backoff_initial: timedelta = timedelta(milliseconds=200)
@@ -170,6 +170,34 @@ class Limits:
     backoff_max: timedelta = timedelta(seconds=5)
     retry_interrupted: bool = False
     heartbeat: timedelta = timedelta(seconds=12)
+    cost_usd: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What rules may know of a request and its caller, measured once when it was accepted: never its text.
+
+    `input_tokens` is an estimate, `needs` what a model must be able to (words of `registry.Capability`, sorted),
+    `conversation` a digest that is the same for all requests of one conversation. `select`, `prefer`, `exclude` and
+    `max_cost_usd` are the caller's wishes. `caller_models` are the names it may use; None means every one. `roll` is
+    the request's dice, thrown once: a fallback is decided with the same.
+    """
+
+    input_tokens: int = 0
+    max_output: int | None = None
+    body_bytes: int = 0
+    needs: tuple[str, ...] = ()
+    images: int = 0
+    conversation: str = ""
+    select: str = ""
+    prefer: str = ""
+    exclude: tuple[str, ...] = ()
+    max_cost_usd: Decimal | None = None
+    caller_name: str = ""
+    caller_kind: str = "agent"
+    caller_tags: Mapping[str, str] = field(default_factory=dict)
+    caller_models: tuple[str, ...] | None = None
+    roll: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +205,9 @@ class InferenceRequest:
     """An accepted request: the input of its workflow, and all that its ledger row says of the asking side.
 
     `id` is a UUIDv7, the workflow's id too. `body` is the caller's JSON in OpenAI's dialect, less our own field.
-    `origin` names the process that holds the caller's connection (empty for a job).
+    `origin` names the process that holds the caller's connection (empty for a job). `candidates` are the best of
+    those that the door's decision left; `decision` is that decision as it is kept (`gateway/decisions.py`).
+    `log_content` None leaves it to the settings.
     """
 
     id: str
@@ -202,6 +232,11 @@ class InferenceRequest:
     traceparent: str = ""
     client_request_id: str | None = None
     fingerprint: str = ""
+    registry_version: str = ""
+    traits: Traits = field(default_factory=Traits)
+    decision: str = ""
+    estimates: Mapping[str, Decimal] = field(default_factory=dict)
+    log_content: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

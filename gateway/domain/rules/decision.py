@@ -77,6 +77,7 @@ class Decision:
     terms: Terms = field(default_factory=Terms)
     hedge: Hedge | None = None
     shadow: Shadow | None = None
+    registry_version: str = ""
 
     @property
     def model(self) -> str | None:

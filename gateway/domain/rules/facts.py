@@ -27,6 +27,7 @@ class Asked:
     """The request as rules see it: never its text. `input_tokens` is an estimate; `needs` what a model must be able to.
 
     `conversation` is the same for all requests of one conversation (for sticky splits); empty where nothing tells.
+    `select` is a tag expression that models must fulfil, beside what `model` says.
     """
 
     model: str = ""
@@ -45,6 +46,7 @@ class Asked:
     prefer: str = ""  # "cost", "latency" or "quality": what the caller would rather have
     exclude: tuple[str, ...] = ()
     max_cost_usd: Decimal | None = None
+    select: str = ""
 
 
 @dataclass(frozen=True, slots=True)
