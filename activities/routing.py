@@ -20,6 +20,11 @@ class Look:
     candidates: tuple[str, ...]
     rules_version: str = ""
 
+    @property
+    def told(self) -> str:
+        """The same in a line."""
+        return f"{self.asked} admits {', '.join(self.candidates) or 'nothing'}"
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -42,7 +47,7 @@ class RoutingActivities:
         """Which of the admitted candidates are there, enabled and of the right kind."""
         registry = self._registry()
         left: list[str] = []
-        lines = [f"{look.asked} admits {', '.join(look.candidates) or 'nothing'}"]
+        lines = [look.told]
         for name in look.candidates:
             model = registry.models.get(name)
             if model is not None and model.enabled and model.kind is look.kind:

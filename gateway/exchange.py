@@ -7,7 +7,8 @@ the outcome recorded. Whoever asks for attempt N first begins it, everybody else
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import timedelta
 from time import perf_counter
@@ -29,6 +30,7 @@ class Exchange:
         self.body = body
         self.opened: asyncio.Future[Reply | Stream] = asyncio.get_running_loop().create_future()
         self.settled = asyncio.Event()
+        self.on_answered: Callable[[], None] = _nobody_asks
         self._attempts = attempts
         self._tasks: dict[int, asyncio.Task[Attempt]] = {}
         self._called: set[int] = set()
@@ -157,6 +159,8 @@ class Exchange:
                 if not self.opened.done():
                     self.opened.set_result(reply)
         self._done[number] = attempt
+        if self.opened.done():
+            self.on_answered()
         return attempt
 
     async def _hand_over(self, stream: Stream) -> Attempt:
@@ -168,27 +172,58 @@ class Exchange:
         return await stream.attempt
 
 
+def _nobody_asks() -> None:
+    """Whether it is answered matters to nobody."""
+
+
 class Exchanges:
     """All requests that this process is answering, or has answered without their ledger row being written yet."""
 
-    def __init__(self, origin: str) -> None:
-        """`origin` is this process's name, as requests carry it."""
+    def __init__(self, origin: str, *, most_unsettled: int = 24) -> None:
+        """`origin` is this process's name, as requests carry it.
+
+        At `most_unsettled` requests that are answered and not settled there is no room for another.
+        """
         self.origin = origin
         self._by_id: dict[str, Exchange] = {}
+        self._most_unsettled = most_unsettled
+        self._answered: set[str] = set()
+        self._waiting: deque[asyncio.Future[None]] = deque()
         self._idle = asyncio.Event()
         self._idle.set()
 
     def __len__(self) -> int:
-        """How many there are."""
-        return len(self._by_id)
+        """How many there are, those included that wait for room."""
+        return len(self._by_id) + len(self._waiting)
 
     def __iter__(self) -> Iterator[Exchange]:
         """A snapshot of them."""
         return iter(tuple(self._by_id.values()))
 
+    async def room(self, patience: float) -> None:
+        """Wait, in order, while too much is answered and not settled; but no longer than `patience` seconds.
+
+        So callers are slowed to what the books are kept with, instead of leaving work behind that grows without bound.
+        """
+        if len(self._answered) < self._most_unsettled and not self._waiting:
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            async with asyncio.timeout(patience):
+                await turn
+        except TimeoutError:
+            return
+        finally:
+            if turn in self._waiting:
+                self._waiting.remove(turn)
+            self._let_in()  # whoever left when its turn had come must not take it along
+
     def open(self, exchange: Exchange) -> None:
         """Let the workflow find it."""
-        self._by_id[exchange.request.id] = exchange
+        request_id = exchange.request.id
+        self._by_id[request_id] = exchange
+        exchange.on_answered = lambda: self._note_answered(request_id)
         self._idle.clear()
         telemetry.UNSETTLED.set(len(self._by_id))
 
@@ -201,6 +236,8 @@ class Exchanges:
         exchange = self._by_id.pop(request_id, None)
         if exchange is not None:
             exchange.settled.set()
+        self._answered.discard(request_id)
+        self._let_in()
         telemetry.UNSETTLED.set(len(self._by_id))
         if not self._by_id:
             self._idle.set()
@@ -208,3 +245,13 @@ class Exchanges:
     async def idle(self) -> None:
         """Wait until every request is settled."""
         await self._idle.wait()
+
+    def _note_answered(self, request_id: str) -> None:
+        if request_id in self._by_id:
+            self._answered.add(request_id)
+
+    def _let_in(self) -> None:
+        for _ in range(min(self._most_unsettled - len(self._answered), len(self._waiting))):
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)

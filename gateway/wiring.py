@@ -58,7 +58,7 @@ async def open_world(settings: Settings) -> AsyncGenerator[World]:
     providers = {name: open_provider(name, settings.providers) for name in sorted(used)}
     # A process is never the one it was before a restart: the connections it held are gone.
     origin = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-    exchanges = Exchanges(origin)
+    exchanges = Exchanges(origin, most_unsettled=settings.inference.max_unsettled)
     attempts = Attempts(lambda: models, providers, _timeouts(settings))
     recorder = Recorder(
         store.requests,

@@ -36,6 +36,9 @@ from gateway.recorder import Recorder
 from gateway.settings import Fallback, Inference
 
 _RETRY_SOON = timedelta(seconds=1)
+_PATIENCE = (
+    1.0  # seconds that a request waits for others to be settled; then the bound on all in flight must do
+)
 
 
 class StartsWorkflows(Protocol):
@@ -212,6 +215,10 @@ class InferenceService:
             workflow_id=request.id,
         )
         exchange = Exchange(request, ask.body, self._attempts)
+        if self._engine.up and self._storage_up():
+            await self._exchanges.room(_PATIENCE)
+            if self._closing:
+                raise ShuttingDown(retry_after=_RETRY_SOON)
         if request.durability is Durability.START_FIRST or self._engine.crowded:
             await self._start_first(exchange, served)
         else:

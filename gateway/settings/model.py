@@ -101,7 +101,8 @@ class Inference(Section):
     on_disconnect: Literal["cancel", "finish"] = "cancel"
     deadline: Timeout = seconds(120)
     max_deadline: Timeout = seconds(3600)
-    max_overlapped_starts: Count = 32
+    max_overlapped_starts: Count = 64
+    max_unsettled: Count = 24
     log_content: Truth = True
     log_content_limit: Size = MIB
     fallback: Fallback = Fallback()
@@ -157,8 +158,8 @@ class Temporal(Section):
     jobs_queue: Text = "gateway-jobs"
     task_timeout: Timeout = seconds(30)
     start_timeout: Timeout = seconds(2)
-    workflow_slots: Count = 200
-    local_activity_slots: Count = 400
+    workflow_slots: Count = 1000
+    local_activity_slots: Count = 1000
     cached_workflows: Whole = 1000
     sandbox: Truth = False
     compress: Truth = True

@@ -96,38 +96,45 @@ class Engine:
         if not self._up:
             raise EngineUnavailable(retry_after=_RETRY_AFTER)
         job = request.mode is Mode.JOB
-        async with self._starts:
-            starting = asyncio.ensure_future(
-                self.client.start_workflow(
-                    WORKFLOW,
-                    request,
-                    id=request.id,
-                    task_queue=self._settings.jobs_queue if job else self._settings.sync_queue,
-                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                    id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-                    task_timeout=None if job else self._settings.task_timeout,
-                    search_attributes=_attributes(request),
-                    request_eager_start=not job,
-                )
-            )
-            try:
-                async with asyncio.timeout(self._settings.start_timeout.total_seconds()):
-                    handle: WorkflowHandle[Any, Any] = await asyncio.shield(starting)
-            except WorkflowAlreadyStartedError:
-                return False
-            except TimeoutError as e:
+        await self._starts.acquire()
+        starting = asyncio.ensure_future(self._started(request))
+        starting.add_done_callback(self._place_free)
+        try:
+            async with asyncio.timeout(self._settings.start_timeout.total_seconds()):
                 # Slow is not away: the watch says that. The start goes on, lest a committed one loses its task.
-                starting.add_done_callback(_forget)
-                raise EngineUnavailable(retry_after=_RETRY_AFTER) from e
-            except (RPCError, OSError) as e:
-                if isinstance(e, RPCError) and e.status is RPCStatusCode.INVALID_ARGUMENT:
-                    raise
-                self._seen(up=False)
-                raise EngineUnavailable(retry_after=_RETRY_AFTER) from e
+                handle = await asyncio.shield(starting)
+        except WorkflowAlreadyStartedError:
+            return False
+        except TimeoutError as e:
+            raise EngineUnavailable(retry_after=_RETRY_AFTER) from e
+        except (RPCError, OSError) as e:
+            if isinstance(e, RPCError) and e.status is RPCStatusCode.INVALID_ARGUMENT:
+                raise
+            self._seen(up=False)
+            raise EngineUnavailable(retry_after=_RETRY_AFTER) from e
         if not job:
             eager = bool(getattr(handle, "__temporal_eagerly_started", False))
             telemetry.EAGER_STARTS.labels("here" if eager else "queued").inc()
         return True
+
+    async def _started(self, request: InferenceRequest) -> WorkflowHandle[Any, Any]:
+        job = request.mode is Mode.JOB
+        return await self.client.start_workflow(
+            WORKFLOW,
+            request,
+            id=request.id,
+            task_queue=self._settings.jobs_queue if job else self._settings.sync_queue,
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+            task_timeout=None if job else self._settings.task_timeout,
+            search_attributes=_attributes(request),
+            request_eager_start=not job,
+        )
+
+    def _place_free(self, starting: asyncio.Future[Any]) -> None:
+        self._starts.release()
+        if not starting.cancelled():
+            starting.exception()  # whoever waited may have gone: an exception nobody asks for is no mistake
 
     async def cancel(self, workflow_id: str) -> bool:
         """Ask a workflow to cancel; False if it is not running. Raises EngineUnavailable."""
@@ -185,11 +192,6 @@ class Engine:
         if up != self._up:
             telemetry.log.warning("engine_up" if up else "engine_down", why=why)
         self._up = up
-
-
-def _forget(starting: asyncio.Future[Any]) -> None:
-    if not starting.cancelled():
-        starting.exception()
 
 
 def _attributes(request: InferenceRequest) -> TypedSearchAttributes:

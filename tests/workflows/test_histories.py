@@ -20,13 +20,13 @@ from workflows.policies import RECORD
 from workflows.worker import runner
 
 STORIES = {
-    "happy": ["(route)", "(attempt)", "(record)"],
-    "stream": ["(route)", "(attempt)", "(record)"],
-    "fallback": ["(route)", "(attempt)", "(attempt)", "(record)"],
-    "retried": ["(route)", "(attempt)", "(attempt)", "(attempt)", "(record)"],
-    "cancelled": ["(route)", "(attempt)", "(record)"],
-    "elsewhere": ["(route)", "(attempt)", "attempt", "(record)", "record"],
-    "abandoned": ["(route)", "(attempt)", "attempt", "(record)", "record", "(record)"],
+    "happy": ["(attempt)", "(record)"],
+    "stream": ["(attempt)", "(record)"],
+    "fallback": ["(attempt)", "(route)", "(attempt)", "(record)"],
+    "retried": [*["(attempt)", "(route)"] * 2, "(attempt)", "(record)"],
+    "cancelled": ["(attempt)", "(record)"],
+    "elsewhere": ["(attempt)", "attempt", "(record)", "record"],
+    "abandoned": ["(attempt)", "attempt", "(record)", "record", "(record)"],
     "job": ["(begin)", "(route)", "call_model", "call_model", "(record)"],
     "cancelled_job": ["(begin)", "(route)", "call_model", "cancel", "(record)"],
     "interrupted_job": ["(begin)", "(route)", "call_model", "(recover)", "timer", "call_model", "(record)"],

@@ -250,3 +250,82 @@ async def test_a_process_knows_its_exchanges_until_they_are_settled(attempts):
     await asyncio.wait_for(idle, 1)
     exchanges.close(first.request.id)
     assert exchanges.get(first.request.id) is None
+
+
+# ---- no more than the books are kept with ------------------------------------------------------------------------
+async def test_there_is_room_until_too_much_is_answered_and_not_settled(exchanges_of, answered):
+    exchanges = exchanges_of(most_unsettled=2)
+    first = await answered(exchanges)
+    await exchanges.room(60)
+    await answered(exchanges)
+    waiting = asyncio.create_task(exchanges.room(60))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    assert len(exchanges) == 3
+    exchanges.close(first)
+    await waiting
+
+
+async def test_who_waits_for_room_comes_in_order(exchanges_of, answered):
+    exchanges = exchanges_of(most_unsettled=1)
+    first, came = await answered(exchanges), list[int]()
+
+    async def come(number: int) -> None:
+        await exchanges.room(60)
+        came.append(number)
+        exchanges.close(await answered(exchanges))
+
+    coming = [asyncio.create_task(come(number)) for number in range(5)]
+    await asyncio.sleep(0)
+    exchanges.close(first)
+    await asyncio.gather(*coming)
+    assert came == [0, 1, 2, 3, 4]
+
+
+async def test_who_leaves_while_waiting_for_room_leaves_its_turn_to_the_next(exchanges_of, answered):
+    exchanges = exchanges_of(most_unsettled=1)
+    first = await answered(exchanges)
+    leaving, staying = (asyncio.create_task(exchanges.room(60)) for _ in range(2))
+    await asyncio.sleep(0)
+    exchanges.close(first)
+    leaving.cancel()
+    await staying
+    assert len(exchanges) == 0
+
+
+async def test_nobody_waits_for_room_longer_than_its_patience(exchanges_of, answered):
+    exchanges = exchanges_of(most_unsettled=1)
+    await answered(exchanges)
+    await exchanges.room(0.01)
+    assert len(exchanges) == 1
+
+
+async def test_a_call_that_still_runs_takes_no_room(exchanges_of, exchange):
+    exchanges, running = exchanges_of(most_unsettled=1), exchange()
+    exchanges.open(running)
+    running.begin(1, SLOW)
+    await asyncio.sleep(0)
+    await exchanges.room(60)
+    await running.leave()
+
+
+@pytest.fixture
+def exchanges_of():
+    return lambda most_unsettled: Exchanges("here", most_unsettled=most_unsettled)
+
+
+@pytest.fixture
+def answered(exchange):
+    """Have a request answered, and not settled; returns its id."""
+    made = 0
+
+    async def answer(exchanges: Exchanges) -> str:
+        nonlocal made
+        made += 1
+        one = exchange()
+        one.request = replace(one.request, id=f"request-{made}")
+        exchanges.open(one)
+        await one.attempt(1, GOOD)
+        return one.request.id
+
+    return answer
