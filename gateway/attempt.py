@@ -257,18 +257,17 @@ class _Running:
     def failed(
         self, error: errors.GatewayError, outcome: Outcome, said: str = "", usage: Usage | None = None
     ) -> Attempt:
-        if outcome is Outcome.FAILED and error.code in _FREE:
-            usage = Usage()
-        elif usage is None and self._model is not None:
+        free = outcome is Outcome.FAILED and error.code in _FREE
+        if not free and usage is None and self._model is not None:
             usage = self._estimate(said)
-        return self._attempt(outcome, Failure.of(error), usage, None, None)
+        return self._attempt(outcome, Failure.of(error), usage, None, None, free=free)
 
     def cancelled(self, said: str = "", usage: Usage | None = None) -> Attempt:
         failure = Failure.of(errors.Cancelled())
         return self._attempt(Outcome.CANCELLED, failure, usage or self._estimate(said), None, None)
 
     def skipped(self) -> Attempt:
-        return self._attempt(Outcome.CANCELLED, Failure.of(errors.Cancelled()), Usage(), None, None)
+        return self._attempt(Outcome.CANCELLED, Failure.of(errors.Cancelled()), None, None, None, free=True)
 
     def _elapsed(self) -> float:
         return (perf_counter() - self._began) * 1000
@@ -283,9 +282,15 @@ class _Running:
         usage: Usage | None,
         finish: str | None,
         upstream_id: str | None,
+        *,
+        free: bool = False,
     ) -> Attempt:
         model = self._model
-        free = usage is not None and usage == Usage()
+        took_ms = round(self._elapsed(), 3)
+        if free:
+            usage, cost = Usage(), _NOTHING
+        else:
+            cost = cost_of(self._price, usage, timedelta(milliseconds=took_ms))
         attempt = Attempt(
             number=self.wanted.number,
             model=self.wanted.choice.model,
@@ -294,11 +299,11 @@ class _Running:
             reason=self.wanted.choice.reason,
             outcome=outcome,
             started_at=self._at,
-            total_ms=round(self._elapsed(), 3),
+            total_ms=took_ms,
             first_token_ms=None if self._first is None else round(self._first, 3),
             failure=failure,
             usage=usage,
-            cost_usd=cost_of(self._price, usage) if not free else _NOTHING,
+            cost_usd=cost,
             finish_reason=finish,
             provider_request_id=upstream_id,
         )

@@ -20,13 +20,25 @@ class _Shape(BaseModel):
 
 
 class UsageShape(_Shape):
-    """Tokens; `input_tokens` includes cached ones, `output_tokens` reasoning."""
+    """Tokens, images made and seconds of audio.
+
+    `input_tokens` includes those that were cached, written to a cache, audio and images; `output_tokens` includes
+    reasoning, audio and images.
+    """
 
     input_tokens: int
     output_tokens: int
     cached_tokens: int
     reasoning_tokens: int
     estimated: bool
+    cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    audio_input_tokens: int = 0
+    audio_output_tokens: int = 0
+    image_input_tokens: int = 0
+    image_output_tokens: int = 0
+    images: int = 0
+    audio_seconds: float = 0.0
 
 
 class FailureShape(_Shape):
@@ -149,6 +161,14 @@ def usage_shape(usage: Usage | None) -> UsageShape | None:
         cached_tokens=usage.cached,
         reasoning_tokens=usage.reasoning,
         estimated=usage.estimated,
+        cache_write_tokens=usage.cache_write,
+        cache_write_1h_tokens=usage.cache_write_1h,
+        audio_input_tokens=usage.audio_input,
+        audio_output_tokens=usage.audio_output,
+        image_input_tokens=usage.image_input,
+        image_output_tokens=usage.image_output,
+        images=usage.images,
+        audio_seconds=usage.seconds,
     )
 
 

@@ -20,6 +20,14 @@ def tokens(usage: Usage | None) -> pb.TokenUsage | None:
         cached=usage.cached,
         reasoning=usage.reasoning,
         estimated=usage.estimated,
+        cache_write=usage.cache_write,
+        cache_write_1h=usage.cache_write_1h,
+        audio_input=usage.audio_input,
+        audio_output=usage.audio_output,
+        image_input=usage.image_input,
+        image_output=usage.image_output,
+        images=usage.images,
+        audio_seconds=usage.seconds,
     )
 
 

@@ -75,8 +75,8 @@ LEAST_TIME = timedelta(milliseconds=100)
 class Usage:
     """What one attempt used, in tokens counted OpenAI's way.
 
-    `input` includes `cached`, `cache_write` and `audio_input`; `output` includes `reasoning` and `audio_output`.
-    `images` counts images made, `seconds` of the GPU or of audio.
+    `input` includes `cached`, `cache_write` (in it `cache_write_1h`, for an hour), `audio_input` and `image_input`;
+    `output` includes `reasoning`, `audio_output` and `image_output`. `images` counts images made, `seconds` of audio.
     """
 
     input: int = 0
@@ -89,6 +89,27 @@ class Usage:
     audio_output: int = 0
     images: int = 0
     seconds: float = 0.0
+    cache_write_1h: int = 0
+    image_input: int = 0
+    image_output: int = 0
+
+    def plus(self, other: Usage) -> Usage:
+        """Both together: estimated as soon as one of them is."""
+        return Usage(
+            self.input + other.input,
+            self.output + other.output,
+            self.cached + other.cached,
+            self.reasoning + other.reasoning,
+            self.estimated or other.estimated,
+            self.cache_write + other.cache_write,
+            self.audio_input + other.audio_input,
+            self.audio_output + other.audio_output,
+            self.images + other.images,
+            self.seconds + other.seconds,
+            self.cache_write_1h + other.cache_write_1h,
+            self.image_input + other.image_input,
+            self.image_output + other.image_output,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,16 +282,11 @@ class Settlement:
     @property
     def usage(self) -> Usage | None:
         """The tokens of all attempts together; None when none is known."""
-        known = [a.usage for a in self.attempts if a.usage is not None]
-        if not known:
-            return None
-        return Usage(
-            input=sum(u.input for u in known),
-            output=sum(u.output for u in known),
-            cached=sum(u.cached for u in known),
-            reasoning=sum(u.reasoning for u in known),
-            estimated=any(u.estimated for u in known),
-        )
+        total: Usage | None = None
+        for attempt in self.attempts:
+            if attempt.usage is not None:
+                total = attempt.usage if total is None else total.plus(attempt.usage)
+        return total
 
     @property
     def cost_usd(self) -> Decimal | None:

@@ -133,7 +133,10 @@ class Registry:
 
     def price(self, model: Model, at: datetime) -> Price | None:
         """What the model costs at a moment; None where nobody knows."""
-        return self.prices.at(model.name, at) or model.price
+        dated = self.prices.says(model.name, at)
+        if dated is None:
+            return model.price
+        return dated if dated.known else None
 
     def names_for(self, caller: Caller) -> tuple[str, ...]:
         """Every name and alias this caller may ask for, sorted."""

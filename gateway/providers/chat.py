@@ -12,11 +12,11 @@ import msgspec
 
 from gateway.domain import errors
 from gateway.domain.errors import GatewayError
-from gateway.domain.inference import Usage
 from gateway.domain.secret import Secret
 from gateway.providers.http import Answer, Judge, complaint_of, judged, refusal, said
 from gateway.providers.ports import Body, Event, Reply
 from gateway.providers.sse import EventStream, EventTooLong
+from gateway.providers.usage import Told, read_told, usage_of
 
 DONE: Final = b"[DONE]"
 DRAIN: Final = 0.1
@@ -25,18 +25,6 @@ _NOT_A_STREAM = frozenset({"text/html", "application/json", "application/xhtml+x
 
 # ---- what is read of a body --------------------------------------------------------------------------------------
 _null = msgspec.Raw(b"null")
-
-
-class _Counts(msgspec.Struct):
-    cached_tokens: int | None = None
-    reasoning_tokens: int | None = None
-
-
-class _Usage(msgspec.Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens_details: _Counts | None = None
-    completion_tokens_details: _Counts | None = None
 
 
 class _Function(msgspec.Struct):
@@ -64,7 +52,7 @@ class _Answer(msgspec.Struct):
     id: str | None = None
     object: str | None = None
     choices: list[_Choice] | None = None
-    usage: _Usage | None = None
+    usage: Told | None = None
     error: msgspec.Raw = _null
 
 
@@ -83,22 +71,11 @@ def _read(data: bytes) -> _Answer:
             try:
                 values[field.name] = msgspec.json.decode(fields.get(field.name, _null), type=field.type)
             except msgspec.ValidationError:
-                continue
+                if field.name == "usage":
+                    values["usage"] = read_told(fields["usage"])
         if "choices" not in values and bytes(fields.get("choices", _null)).startswith(b"["):
             values["choices"] = [_Choice()]  # there is one, only not of a kind that we read
         return msgspec.convert(values, _Answer)
-
-
-def _usage(usage: _Usage | None) -> Usage | None:
-    if usage is None or (usage.prompt_tokens is None and usage.completion_tokens is None):
-        return None
-    asked, answered = usage.prompt_tokens_details, usage.completion_tokens_details
-    return Usage(
-        input=max(0, usage.prompt_tokens or 0),
-        output=max(0, usage.completion_tokens or 0),
-        cached=max(0, (asked.cached_tokens if asked is not None else None) or 0),
-        reasoning=max(0, (answered.reasoning_tokens if answered is not None else None) or 0),
-    )
 
 
 def _text(delta: _Delta) -> str:
@@ -139,7 +116,7 @@ def read_reply(body: bytes, reading: Reading, request_id: str | None = None) -> 
             detail=f"an answer without choices: {said(body, reading.secret)}", status=200
         )
     finish = next((choice.finish_reason for choice in whole.choices if choice.finish_reason), None)
-    return Reply(body, _usage(whole.usage), finish, request_id or whole.id)
+    return Reply(body, usage_of(whole.usage), finish, request_id or whole.id)
 
 
 def read_event(data: bytes, reading: Reading, request_id: str | None = None) -> Event:
@@ -150,7 +127,7 @@ def read_event(data: bytes, reading: Reading, request_id: str | None = None) -> 
         chunk = _read(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise errors.UpstreamMalformed(detail=f"{error}: {said(data, reading.secret)}", status=200) from error
-    choices, usage = chunk.choices, _usage(chunk.usage)
+    choices, usage = chunk.choices, usage_of(chunk.usage)
     if (_says(chunk.error) or chunk.object == "error") and not choices:
         raise _complained(data, reading, errors.UpstreamBroken)
     text, finish = "", None

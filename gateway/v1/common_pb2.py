@@ -24,19 +24,19 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17gateway/v1/common.proto\x12\ngateway.v1\"w\n\x07\x46\x61ilure\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\r\n\x05param\x18\x03 \x01(\t\x12\x13\n\x06status\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\x13\n\x06\x64\x65tail\x18\x05 \x01(\tH\x01\x88\x01\x01\x42\t\n\x07_statusB\t\n\x07_detail\"a\n\nTokenUsage\x12\r\n\x05input\x18\x01 \x01(\x03\x12\x0e\n\x06output\x18\x02 \x01(\x03\x12\x0e\n\x06\x63\x61\x63hed\x18\x03 \x01(\x03\x12\x11\n\treasoning\x18\x04 \x01(\x03\x12\x11\n\testimated\x18\x05 \x01(\x08*x\n\nDurability\x12\x1a\n\x16\x44URABILITY_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44URABILITY_OVERLAPPED\x10\x01\x12\x1a\n\x16\x44URABILITY_START_FIRST\x10\x02\x12\x17\n\x13\x44URABILITY_DEGRADED\x10\x03*\x9e\x01\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\x11\n\rSTATUS_QUEUED\x10\x01\x12\x16\n\x12STATUS_IN_PROGRESS\x10\x02\x12\x14\n\x10STATUS_COMPLETED\x10\x03\x12\x11\n\rSTATUS_FAILED\x10\x04\x12\x14\n\x10STATUS_CANCELLED\x10\x05\x12\x12\n\x0eSTATUS_EXPIRED\x10\x06\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17gateway/v1/common.proto\x12\ngateway.v1\"w\n\x07\x46\x61ilure\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\r\n\x05param\x18\x03 \x01(\t\x12\x13\n\x06status\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\x13\n\x06\x64\x65tail\x18\x05 \x01(\tH\x01\x88\x01\x01\x42\t\n\x07_statusB\t\n\x07_detail\"\x8b\x02\n\nTokenUsage\x12\r\n\x05input\x18\x01 \x01(\x03\x12\x0e\n\x06output\x18\x02 \x01(\x03\x12\x0e\n\x06\x63\x61\x63hed\x18\x03 \x01(\x03\x12\x11\n\treasoning\x18\x04 \x01(\x03\x12\x11\n\testimated\x18\x05 \x01(\x08\x12\x13\n\x0b\x63\x61\x63he_write\x18\x06 \x01(\x03\x12\x16\n\x0e\x63\x61\x63he_write_1h\x18\x07 \x01(\x03\x12\x13\n\x0b\x61udio_input\x18\x08 \x01(\x03\x12\x14\n\x0c\x61udio_output\x18\t \x01(\x03\x12\x13\n\x0bimage_input\x18\n \x01(\x03\x12\x14\n\x0cimage_output\x18\x0b \x01(\x03\x12\x0e\n\x06images\x18\x0c \x01(\x03\x12\x15\n\raudio_seconds\x18\r \x01(\x01*x\n\nDurability\x12\x1a\n\x16\x44URABILITY_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44URABILITY_OVERLAPPED\x10\x01\x12\x1a\n\x16\x44URABILITY_START_FIRST\x10\x02\x12\x17\n\x13\x44URABILITY_DEGRADED\x10\x03*\x9e\x01\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\x11\n\rSTATUS_QUEUED\x10\x01\x12\x16\n\x12STATUS_IN_PROGRESS\x10\x02\x12\x14\n\x10STATUS_COMPLETED\x10\x03\x12\x11\n\rSTATUS_FAILED\x10\x04\x12\x14\n\x10STATUS_CANCELLED\x10\x05\x12\x12\n\x0eSTATUS_EXPIRED\x10\x06\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'gateway.v1.common_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DURABILITY']._serialized_start=259
-  _globals['_DURABILITY']._serialized_end=379
-  _globals['_STATUS']._serialized_start=382
-  _globals['_STATUS']._serialized_end=540
+  _globals['_DURABILITY']._serialized_start=430
+  _globals['_DURABILITY']._serialized_end=550
+  _globals['_STATUS']._serialized_start=553
+  _globals['_STATUS']._serialized_end=711
   _globals['_FAILURE']._serialized_start=39
   _globals['_FAILURE']._serialized_end=158
-  _globals['_TOKENUSAGE']._serialized_start=160
-  _globals['_TOKENUSAGE']._serialized_end=257
+  _globals['_TOKENUSAGE']._serialized_start=161
+  _globals['_TOKENUSAGE']._serialized_end=428
 # @@protoc_insertion_point(module_scope)

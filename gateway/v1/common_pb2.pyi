@@ -48,15 +48,31 @@ class Failure(_message.Message):
     def __init__(self, code: _Optional[str] = ..., message: _Optional[str] = ..., param: _Optional[str] = ..., status: _Optional[int] = ..., detail: _Optional[str] = ...) -> None: ...
 
 class TokenUsage(_message.Message):
-    __slots__ = ("input", "output", "cached", "reasoning", "estimated")
+    __slots__ = ("input", "output", "cached", "reasoning", "estimated", "cache_write", "cache_write_1h", "audio_input", "audio_output", "image_input", "image_output", "images", "audio_seconds")
     INPUT_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
     CACHED_FIELD_NUMBER: _ClassVar[int]
     REASONING_FIELD_NUMBER: _ClassVar[int]
     ESTIMATED_FIELD_NUMBER: _ClassVar[int]
+    CACHE_WRITE_FIELD_NUMBER: _ClassVar[int]
+    CACHE_WRITE_1H_FIELD_NUMBER: _ClassVar[int]
+    AUDIO_INPUT_FIELD_NUMBER: _ClassVar[int]
+    AUDIO_OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_INPUT_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    AUDIO_SECONDS_FIELD_NUMBER: _ClassVar[int]
     input: int
     output: int
     cached: int
     reasoning: int
     estimated: bool
-    def __init__(self, input: _Optional[int] = ..., output: _Optional[int] = ..., cached: _Optional[int] = ..., reasoning: _Optional[int] = ..., estimated: _Optional[bool] = ...) -> None: ...
+    cache_write: int
+    cache_write_1h: int
+    audio_input: int
+    audio_output: int
+    image_input: int
+    image_output: int
+    images: int
+    audio_seconds: float
+    def __init__(self, input: _Optional[int] = ..., output: _Optional[int] = ..., cached: _Optional[int] = ..., reasoning: _Optional[int] = ..., estimated: _Optional[bool] = ..., cache_write: _Optional[int] = ..., cache_write_1h: _Optional[int] = ..., audio_input: _Optional[int] = ..., audio_output: _Optional[int] = ..., image_input: _Optional[int] = ..., image_output: _Optional[int] = ..., images: _Optional[int] = ..., audio_seconds: _Optional[float] = ...) -> None: ...

@@ -91,7 +91,11 @@ async def test_what_was_entered_is_read_back_whole(store):
         cost_usd=None,
         first_token_ms=None,
     )
-    answered = an_attempt(2, usage=Usage(10, 5, 3, 2, estimated=True), cost_usd=Decimal("0.0000001234567890"))
+    usage = Usage(
+        90, 50, 3, 2, estimated=True, cache_write=4, audio_input=5, audio_output=6, images=7, seconds=8.5
+    )
+    usage = replace(usage, cache_write_1h=1, image_input=9, image_output=10)
+    answered = an_attempt(2, usage=usage, cost_usd=Decimal("0.0000001234567890"))
     entry = an_entry(request, failed, answered)
     assert await store.requests.settle(entry)
     record = await store.requests.get(request.id, with_text=True)

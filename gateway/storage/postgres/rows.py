@@ -113,6 +113,7 @@ def job_row(job: Job) -> dict[str, object]:
         "metadata": job.metadata,
         "trace_id": job.trace_id,
         "fingerprint": job.fingerprint,
+        **dict.fromkeys(_SELDOM),
         **_usage_columns(job.usage),
         **_failure_columns(job.failure),
     }
@@ -235,14 +236,32 @@ def _attempt_of(row: Row) -> Attempt:
     )
 
 
+# Seldom used: left out of a row, or NULL in one that an older gateway wrote, they are nothing.
+_SELDOM = {
+    "cache_write_tokens": "cache_write",
+    "cache_write_1h_tokens": "cache_write_1h",
+    "audio_input_tokens": "audio_input",
+    "audio_output_tokens": "audio_output",
+    "image_input_tokens": "image_input",
+    "image_output_tokens": "image_output",
+    "images": "images",
+    "audio_seconds": "seconds",
+}
+
+
 def _usage_columns(usage: Usage | None) -> dict[str, object]:
-    return {
+    columns: dict[str, object] = {
         "input_tokens": usage.input if usage else None,
         "output_tokens": usage.output if usage else None,
         "cached_tokens": usage.cached if usage else None,
         "reasoning_tokens": usage.reasoning if usage else None,
         "usage_estimated": usage.estimated if usage else False,
     }
+    if usage is not None:
+        for column, part in _SELDOM.items():
+            if used := getattr(usage, part):
+                columns[column] = used
+    return columns
 
 
 def _usage_of(row: Row) -> Usage | None:
@@ -254,6 +273,7 @@ def _usage_of(row: Row) -> Usage | None:
         cached=row["cached_tokens"],
         reasoning=row["reasoning_tokens"],
         estimated=row["usage_estimated"],
+        **{part: row[column] for column, part in _SELDOM.items() if row[column] is not None},
     )
 
 

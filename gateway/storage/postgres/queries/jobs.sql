@@ -6,13 +6,16 @@ INSERT INTO jobs (
     id, caller, endpoint, kind, model, status, created_at, deadline, started_at, completed_at, served_model, attempts,
     input_tokens, output_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost_usd, failure_code,
     failure_message, failure_detail, failure_param, failure_status, failure_retryable, failure_retry_after_ms, deliver,
-    metadata, trace_id, fingerprint)
+    metadata, trace_id, fingerprint, cache_write_tokens, cache_write_1h_tokens, audio_input_tokens,
+    audio_output_tokens, image_input_tokens, image_output_tokens, images, audio_seconds)
 VALUES (
     %(id)s, %(caller)s, %(endpoint)s, %(kind)s, %(model)s, %(status)s, %(created_at)s, %(deadline)s, %(started_at)s,
     %(completed_at)s, %(served_model)s, %(attempts)s, %(input_tokens)s, %(output_tokens)s, %(cached_tokens)s,
     %(reasoning_tokens)s, %(usage_estimated)s, %(cost_usd)s, %(failure_code)s, %(failure_message)s, %(failure_detail)s,
     %(failure_param)s, %(failure_status)s, %(failure_retryable)s, %(failure_retry_after_ms)s, %(deliver)s,
-    %(metadata)s, %(trace_id)s, %(fingerprint)s)
+    %(metadata)s, %(trace_id)s, %(fingerprint)s, %(cache_write_tokens)s, %(cache_write_1h_tokens)s,
+    %(audio_input_tokens)s, %(audio_output_tokens)s, %(image_input_tokens)s, %(image_output_tokens)s, %(images)s,
+    %(audio_seconds)s)
 ON CONFLICT (id) DO UPDATE SET id = jobs.id
 RETURNING *;
 
