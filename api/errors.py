@@ -47,6 +47,8 @@ TABLE = MappingProxyType(
         "no_model_fits": Row(400, "FAILED_PRECONDITION", *_INVALID),
         "no_model_available": Row(503, "UNAVAILABLE", *_BUSY),
         "refused_by_rule": Row(403, "PERMISSION_DENIED", "permission_error", "permission_error"),
+        "model_exists": Row(409, "ALREADY_EXISTS", *_INVALID),
+        "version_conflict": Row(412, "ABORTED", *_INVALID),
         "job_not_found": Row(404, "NOT_FOUND", *_MISSING),
         "request_not_found": Row(404, "NOT_FOUND", *_MISSING),
         "job_not_finished": Row(409, "FAILED_PRECONDITION", *_INVALID),

@@ -81,6 +81,13 @@ UNSETTLED = Gauge(
 INTERRUPTED = _counter(
     "gateway_interrupted", "Calls whose process died before their answer was kept.", ("policy",)
 )
+COPY_AGE = Gauge(
+    "gateway_copy_age_seconds",
+    "How long ago this process's copy of a noun was known to be the latest; NaN before there is one.",
+    ("noun",),
+    registry=METRICS,
+)
+RELOADS = _counter("gateway_reloads", "Times that a noun was read again.", ("noun", "outcome"))
 REFUSED = _counter("gateway_refused", "Requests refused before any model was called.", ("code",))
 
 

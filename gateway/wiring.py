@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from gateway.attempt import Attempts
 from gateway.domain.registry import Registry
 from gateway.exchange import Exchanges
+from gateway.feed import Feed
 from gateway.identity import Identify, KeyIdentity
 from gateway.providers.catalogue import PROVIDERS, open_provider
 from gateway.providers.ports import CallTimeouts, Provider
@@ -32,6 +33,7 @@ class World:
     origin: str
     store: Store
     storage: StorageWatch
+    feed: Feed
     models: Registry
     providers: Mapping[str, Provider]
     attempts: Attempts
@@ -55,6 +57,7 @@ async def open_world(settings: Settings) -> AsyncGenerator[World]:
     used = {model.provider for model in models.models.values()}
     store = await open_store(settings)
     storage = StorageWatch(store)
+    feed = Feed(store.changes)
     providers = {name: open_provider(name, settings.providers) for name in sorted(used)}
     # A process is never the one it was before a restart: the connections it held are gone.
     origin = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
@@ -70,12 +73,14 @@ async def open_world(settings: Settings) -> AsyncGenerator[World]:
     identity = KeyIdentity(store.keys, cache=settings.identity.cache, max_stale=settings.identity.max_stale)
     engine = Engine(settings.temporal, store.blobs, max_starts=settings.inference.max_overlapped_starts)
     storage.start()
+    feed.start()
     try:
         yield World(
             settings,
             origin,
             store,
             storage,
+            feed,
             models,
             providers,
             attempts,
@@ -88,6 +93,7 @@ async def open_world(settings: Settings) -> AsyncGenerator[World]:
         await engine.close()
         for provider in providers.values():
             await provider.close()
+        await feed.close()
         await storage.close()
         await store.close()
 

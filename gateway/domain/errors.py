@@ -133,6 +133,23 @@ class RefusedByRule(GatewayError):
     code = "refused_by_rule"
 
 
+class ModelExists(GatewayError):
+    """There is a model or an alias of this name already."""
+
+    code = "model_exists"
+
+
+class VersionConflict(GatewayError):
+    """It was changed since you read it. Read it again, and repeat your change on what is there now."""
+
+    code = "version_conflict"
+
+    def __init__(self, message: str | None = None, *, current: int = 0, **more: Any) -> None:
+        """`current` is the version that is there now; 0 if there is none."""
+        super().__init__(message, **more)
+        self.current = current
+
+
 class JobNotFound(GatewayError):
     """There is no such job."""
 

@@ -56,8 +56,10 @@ class ModelLimits:
 class Model:
     """A model that can be called. `credential` is a reference (`env:NAME`, `file:/path`, `stored:ID`), never a secret.
 
-    `capabilities` None means that nobody has said: the model is taken to be able to do anything. `quality` is a score
-    from 0 to 1. `size` is a word such as small, medium or large; as a tag it is found under `size`.
+    `credential_for` is the origin (`https://host:443`) that the credential was given for and goes to alone; empty where
+    a model was made by hand. `capabilities` None means that nobody has said: the model is taken to be able to do
+    anything. `quality` is a score from 0 to 1. `size` is a word such as small, medium or large; as a tag it is found
+    under `size`.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Model:
     state: ModelState = ModelState.ENABLED
     notes: str = ""
     version: int = 0
+    credential_for: str = ""
 
     @property
     def enabled(self) -> bool:

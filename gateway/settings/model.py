@@ -205,6 +205,7 @@ class Storage(Section):
     jobs: Text = "postgres"
     keys: Text = "postgres"
     claims: Text = "postgres"
+    models: Text = "postgres"
 
 
 class Nats(Section):

@@ -9,8 +9,9 @@ from difflib import get_close_matches
 from typing import Final
 
 from gateway.settings import Settings
+from gateway.storage.changes import ChangesByNoun
 from gateway.storage.memory import MemoryStore
-from gateway.storage.ports import Blobs, Claims, Jobs, Keys, Requests, Store
+from gateway.storage.ports import Audit, Blobs, Changes, Claims, Jobs, Keys, Models, Requests, Store
 from gateway.storage.postgres.store import open_store as open_postgres
 
 
@@ -41,6 +42,9 @@ class PortByPort:
     claims: Claims
     keys: Keys
     blobs: Blobs
+    models: Models
+    audit: Audit
+    changes: Changes
     backends: tuple[Store, ...]
 
     async def ping(self) -> None:
@@ -78,7 +82,7 @@ async def open_store(settings: Settings) -> Store:
         raise ValueError(
             f"storage.jobs: expected {chosen.requests}, as storage.requests is, got {chosen.jobs}"
         )
-    names = dict.fromkeys((chosen.requests, chosen.claims, chosen.keys))
+    names = dict.fromkeys((chosen.requests, chosen.claims, chosen.keys, chosen.models))
     opened = {name: await BACKENDS[name](settings) for name in names}
     if len(opened) == 1:
         return opened[chosen.requests]
@@ -88,6 +92,9 @@ async def open_store(settings: Settings) -> Store:
         claims=opened[chosen.claims].claims,
         keys=opened[chosen.keys].keys,
         blobs=opened[chosen.claims].blobs,
+        models=opened[chosen.models].models,
+        audit=opened[chosen.models].audit,
+        changes=ChangesByNoun({"registry": opened[chosen.models].changes}, opened[chosen.requests].changes),
         backends=tuple(opened.values()),
     )
 

@@ -13,11 +13,22 @@ from gateway.storage.ports import Page
 
 T = TypeVar("T")
 
+_LONGEST = 18  # digits that every store's whole numbers hold
+
 
 def page_of(rows: Sequence[T], limit: int, id_of: Callable[[T], str]) -> Page[T]:
     """Return the page of at most `limit` of these rows: there is a next one if they are more."""
     shown = tuple(rows[:limit])
     return Page(shown, id_of(shown[-1]) if shown and len(rows) > limit else None)
+
+
+def line_after(after: str | None) -> int | None:
+    """The number of the line that a page ended with. Raises InvalidRequest for what cannot be one."""
+    if after is None:
+        return None
+    if not (after.isascii() and after.isdecimal() and len(after) <= _LONGEST):
+        raise no_such_page()
+    return int(after)
 
 
 def no_such_page() -> InvalidRequest:

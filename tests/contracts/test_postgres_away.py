@@ -3,7 +3,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 from time import monotonic
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -15,7 +15,6 @@ from gateway.settings import Postgres
 from gateway.storage.ports import Entry, RequestFilter
 from gateway.storage.postgres.store import open_store
 from tests.builders import a_request
-from tests.contracts.proxy import Wire
 from tests.contracts.test_stores import a_settlement
 
 CONNECT = timedelta(seconds=2)
@@ -32,19 +31,8 @@ def settings(url, **changes):
 
 
 @pytest.fixture
-async def wire(database_url):
-    address = urlsplit(database_url)
-    made = Wire(address.hostname, address.port)
-    await made.mend()
-    yield made
-    await made.close()
-
-
-@pytest.fixture
-def url(database_url, wire):
-    address = urlsplit(database_url)
-    host = f"{address.username}:{address.password}@127.0.0.1:{wire.port}"
-    return urlunsplit(address._replace(netloc=host))
+def url(through):
+    return through
 
 
 @pytest.fixture

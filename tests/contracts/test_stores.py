@@ -12,29 +12,12 @@ from gateway.domain.errors import Interrupted, InvalidRequest, UpstreamTimeout
 from gateway.domain.identity import Caller, CallerKind, Key, Right
 from gateway.domain.inference import Failure, Mode, Outcome, Settlement, Status, Usage
 from gateway.domain.jobs import job_of
-from gateway.domain.secret import Secret
 from gateway.ids import derive_id, moment_of, new_id
-from gateway.settings import Postgres
-from gateway.storage.memory import MemoryStore
 from gateway.storage.ports import Entry, RequestFilter
-from gateway.storage.postgres.store import open_store
 from tests.builders import BODY, a_failed_attempt, a_job, a_request, an_attempt
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=5)
-
-
-@pytest.fixture(params=["memory", "postgres"])
-def url(request):
-    """Where the store is; nowhere for memory. Not an async fixture: the server is started on a loop of its own."""
-    return request.getfixturevalue("database_url") if request.param == "postgres" else None
-
-
-@pytest.fixture
-async def store(url):
-    opened = MemoryStore() if url is None else await open_store(Postgres(url=Secret(url)))
-    yield opened
-    await opened.close()
 
 
 def a_settlement(request, *attempts, **changes):

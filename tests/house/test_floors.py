@@ -16,7 +16,8 @@ def words(contract, option):
 
 def adapters(kind):
     """The adapters of a port: packages beside it."""
-    return {f"gateway.{kind}.{each.parent.name}" for each in (ROOT / "gateway" / kind).glob("*/__init__.py")}
+    packages = {each.parent.name for each in (ROOT / "gateway" / kind).glob("*/__init__.py")} - {"ports"}
+    return {f"gateway.{kind}.{name}" for name in packages}
 
 
 def test_every_package_that_runs_in_production_has_its_floor():

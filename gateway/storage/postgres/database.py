@@ -7,7 +7,8 @@ import logging
 import os
 import select
 import socket
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from time import monotonic
 from typing import Any, Final, LiteralString
@@ -44,8 +45,9 @@ class Database:
         """Nothing is opened yet."""
         self._connect_timeout = settings.connect_timeout.total_seconds()
         self._patience = settings.statement_timeout.total_seconds() + 1
+        self._conninfo = _conninfo(settings)
         self._pool: AsyncConnectionPool[AsyncConnection[DictRow]] = AsyncConnectionPool(
-            _conninfo(settings),
+            self._conninfo,
             kwargs={"autocommit": True, "row_factory": dict_row},
             min_size=settings.pool_min,
             max_size=settings.pool_max,
@@ -99,6 +101,45 @@ class Database:
         rows = await self.rows(query, params)
         return rows[0] if rows else None
 
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[Transaction]:
+        """Run several statements, all or nothing: an error in the block undoes them.
+
+        Raises StorageUnavailable; it is not tried again, and if that comes at its very end it may have been committed.
+        """
+        connection = await self._connection()
+        guard = _Guard(connection, self._patience)
+        try:
+            async with connection.transaction():
+                yield Transaction(connection)
+        except _AWAY as error:
+            raise _unavailable(error) from error
+        finally:
+            guard.cancel()
+            await self._pool.putconn(connection)
+
+    async def notifications(self, listen: LiteralString) -> AsyncGenerator[str]:
+        """Listen by a connection of its own: yield `""` once it does, and then what it is told.
+
+        Raises StorageUnavailable. A connection that dies without a word is noticed by TCP after half a minute.
+        """
+        try:
+            connection = await AsyncConnection.connect(
+                conninfo_with(self._conninfo, keepalives_idle=15, keepalives_interval=5, keepalives_count=3),
+                autocommit=True,
+            )
+        except _AWAY as error:
+            raise _unavailable(error) from error
+        try:
+            await connection.execute(listen)
+            yield ""
+            async for told in connection.notifies():
+                yield told.payload
+        except _AWAY as error:
+            raise _unavailable(error) from error
+        finally:
+            await connection.close()
+
     async def _connection(self) -> AsyncConnection[DictRow]:
         deadline = monotonic() + self._connect_timeout
         while True:
@@ -137,6 +178,24 @@ class Database:
         while self._away:
             await asyncio.sleep(_LOOK)
             await self._pool.check()  # makes the pool try one connection, if it has none
+
+
+class Transaction:
+    """A connection for as long as its transaction lasts."""
+
+    def __init__(self, connection: AsyncConnection[DictRow]) -> None:
+        """`connection` is in a transaction."""
+        self._connection = connection
+
+    async def rows(self, query: LiteralString, params: Mapping[str, object] | None = None) -> list[DictRow]:
+        """Run one statement and return its rows."""
+        cursor = await self._connection.execute(query, params, binary=True)
+        return await cursor.fetchall() if cursor.description is not None else []
+
+    async def row(self, query: LiteralString, params: Mapping[str, object] | None = None) -> DictRow | None:
+        """Run one statement and return its first row."""
+        rows = await self.rows(query, params)
+        return rows[0] if rows else None
 
 
 class _Guard:

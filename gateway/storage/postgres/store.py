@@ -8,10 +8,12 @@ from typing import Final
 from gateway.domain.errors import StorageUnavailable
 from gateway.settings import Postgres
 from gateway.storage.postgres.blobs import PostgresBlobs
+from gateway.storage.postgres.changes import PostgresChanges
 from gateway.storage.postgres.database import Database
 from gateway.storage.postgres.jobs import PostgresClaims, PostgresJobs
 from gateway.storage.postgres.keys import PostgresKeys
 from gateway.storage.postgres.named import Q
+from gateway.storage.postgres.registry import PostgresAudit, PostgresModels
 from gateway.storage.postgres.requests import PostgresRequests
 
 MONTHS_AHEAD: Final = 2
@@ -28,6 +30,9 @@ class PostgresStore:
         self.claims = PostgresClaims(database)
         self.keys = PostgresKeys(database)
         self.blobs = PostgresBlobs(database)
+        self.models = PostgresModels(database)
+        self.audit = PostgresAudit(database)
+        self.changes = PostgresChanges(database)
 
     async def ping(self) -> None:
         """Raise StorageUnavailable unless the database answers and has been migrated."""

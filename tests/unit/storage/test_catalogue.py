@@ -5,11 +5,13 @@ import pytest
 from gateway.domain.secret import Secret
 from gateway.settings import Postgres, Settings, Storage
 from gateway.storage.catalogue import PortByPort, open_store
+from gateway.storage.changes import ChangesByNoun
 from gateway.storage.memory import MemoryStore
+from gateway.storage.ports import Inventory
 from gateway.storage.postgres.keys import PostgresKeys
 
 NOWHERE = Postgres(url=Secret("postgresql://127.0.0.1:1/none"), pool_min=0)
-MEMORY = Storage(requests="memory", jobs="memory", keys="memory", claims="memory")
+MEMORY = Storage(requests="memory", jobs="memory", keys="memory", claims="memory", models="memory")
 
 
 def settings(**changes):
@@ -31,6 +33,15 @@ async def test_each_port_may_have_its_own():
 async def test_payloads_by_reference_lie_with_the_claims():
     store = await open_store(settings(claims="postgres"))
     assert type(store.blobs).__name__ == "PostgresBlobs"
+    await store.close()
+
+
+async def test_the_registry_may_be_kept_apart_with_its_audit_and_its_changes():
+    store = await open_store(settings(requests="postgres", jobs="postgres"))
+    await store.models.plant([], {})
+    assert await store.models.load() != Inventory()
+    assert type(store.audit).__name__ == "MemoryAudit"
+    assert isinstance(store.changes, ChangesByNoun)
     await store.close()
 
 

@@ -107,4 +107,4 @@ SELECT ensure_partitions(%(now)s, %(months_ahead)s) AS made;
 
 -- name: ping
 -- Whether the database answers and has been migrated: readiness asks it.
-SELECT to_regclass('requests') IS NOT NULL AS migrated;
+SELECT to_regclass('requests') IS NOT NULL AND to_regclass('models') IS NOT NULL AS migrated;

@@ -11,6 +11,8 @@ from gateway.domain.identity import Caller, Key
 from gateway.domain.inference import Attempt, InferenceRequest, Mode, Settlement, Status
 from gateway.domain.jobs import Job, job_of
 from gateway.ids import moment_in, parse_id
+from gateway.storage.memory.changes import MemoryChanges
+from gateway.storage.memory.registry import MemoryAudit, MemoryModels
 from gateway.storage.paging import filed_at, no_such_page, page_of
 from gateway.storage.ports import Entry, Page, Record, RequestFilter
 from gateway.storage.text import storable
@@ -295,6 +297,9 @@ class MemoryStore:
         self.claims = MemoryClaims()
         self.keys = MemoryKeys()
         self.blobs = MemoryBlobs()
+        self.changes = MemoryChanges()
+        self.audit = MemoryAudit()
+        self.models = MemoryModels(self.changes, self.audit)
 
     async def ping(self) -> None:
         """Memory always answers."""

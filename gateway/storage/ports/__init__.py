@@ -4,13 +4,43 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol
 
 from gateway.domain.identity import Caller, Key
 from gateway.domain.inference import Attempt, InferenceRequest, Settlement, Status
 from gateway.domain.jobs import Job
+from gateway.storage.ports.changes import Changes
+from gateway.storage.ports.page import Page
+from gateway.storage.ports.registry import (
+    Audit,
+    Change,
+    Inventory,
+    ModelFilter,
+    Models,
+    Registered,
+    Sealed,
+)
 
-T = TypeVar("T")
+__all__ = [
+    "Audit",
+    "Blobs",
+    "Change",
+    "Changes",
+    "Claims",
+    "Entry",
+    "Inventory",
+    "Jobs",
+    "Keys",
+    "ModelFilter",
+    "Models",
+    "Page",
+    "Record",
+    "Registered",
+    "RequestFilter",
+    "Requests",
+    "Sealed",
+    "Store",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +75,6 @@ class RequestFilter:
     caller: str | None = None
     model: str | None = None
     status: Status | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
-    """Some rows, newest first, and the id to ask the next ones `after`; None when there are no more."""
-
-    rows: tuple[T, ...]
-    next_after: str | None = None
 
 
 class Requests(Protocol):
@@ -195,6 +217,21 @@ class Store(Protocol):
     @property
     def blobs(self) -> Blobs:
         """Payloads by reference."""
+        ...
+
+    @property
+    def models(self) -> Models:
+        """The models and their aliases."""
+        ...
+
+    @property
+    def audit(self) -> Audit:
+        """Who changed what."""
+        ...
+
+    @property
+    def changes(self) -> Changes:
+        """The revisions of what processes keep copies of."""
         ...
 
     async def ping(self) -> None:
