@@ -12,7 +12,7 @@ from hypothesis import strategies as some
 
 from gateway.domain.errors import InvalidRequest, ModelExists, ModelNotFound, VersionConflict
 from gateway.domain.inference import Kind
-from gateway.domain.prices import Price
+from gateway.domain.prices import Price, Tier
 from gateway.domain.registry import Capability, Model, ModelLimits, ModelState, Timeouts
 from gateway.domain.secret import Secret
 from gateway.domain.tags import parse_tags
@@ -414,7 +414,15 @@ any_model = some.builds(
     credential=some.none() | word.map(lambda name: f"env:{name}"),
     credential_for=text,
     tags=some.dictionaries(text, text, max_size=4),
-    price=some.none() | some.builds(Price, usd, usd, some.none() | usd, moment),
+    price=some.none()
+    | some.builds(
+        Price,
+        usd,
+        usd,
+        some.none() | usd,
+        moment,
+        tiers=some.tuples(some.builds(Tier, some.integers(1, 2**40), usd)),
+    ),
     context_window=count,
     max_output=count,
     timeouts=some.builds(Timeouts, span, span, span),
