@@ -91,10 +91,10 @@ def build_app(world: World, services: Services, checks: Callable[[], Mapping[str
     app.include_router(operators.router(checks, told))
     if temporal.encryption.active:
         ring = KeyRing(temporal.encryption.active, temporal.encryption.keys)
-        plain = data_converter(temporal, None).payload_codec
-        if plain is not None:
+        sealing = data_converter(temporal, world.store.blobs).payload_codec
+        if sealing is not None:
             app.include_router(
-                codec.router(world.identity, plain, ring, settings.api, _origin_of(temporal.ui_url))
+                codec.router(world.identity, sealing, ring, settings.api, _origin_of(temporal.ui_url))
             )
     _describe(app)
     return Door(app, settings.api.allowed_hosts)

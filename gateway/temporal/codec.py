@@ -17,18 +17,13 @@ import zstandard
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from temporalio.api.common.v1 import Payload
-from temporalio.converter import (
-    PayloadCodec,
-    StorageDriver,
-    StorageDriverClaim,
-    StorageDriverRetrieveContext,
-    StorageDriverStoreContext,
-)
+from temporalio.converter import PayloadCodec
 from typing_extensions import override
 
 from gateway.domain.secret import Secret
 
 ENCODING = b"binary/gateway-aes256gcm"
+CLAIM = b"binary/gateway-claim"
 _NONCE = 12
 _NONCES = 256  # are drawn from the kernel at once: a call for each payload cost more than its encryption
 _COMPRESS_FROM = 2048  # bytes; setting up a compressor costs more than it saves on less
@@ -98,7 +93,7 @@ class GatewayCodec(PayloadCodec):
         return [self._decode(p) for p in payloads]
 
     def _encode(self, payload: Payload) -> Payload:
-        if payload.metadata.get("encoding") == ENCODING:
+        if payload.metadata.get("encoding") in (ENCODING, CLAIM):
             return payload
         plain = payload.SerializeToString()
         packed = self._zip is not None and len(plain) >= _COMPRESS_FROM
@@ -133,37 +128,37 @@ class BlobStore(Protocol):
         ...
 
 
-class ClaimCheck(StorageDriver):
-    """Keeps payloads over the threshold in our own store; Temporal carries only their SHA-256."""
+class ClaimCheck(PayloadCodec):
+    """Keeps payloads over the threshold in our own store; Temporal carries only their SHA-256.
 
-    def __init__(self, blobs: BlobStore) -> None:
-        """The payloads come here already encrypted."""
+    Not the SDK's `ExternalStorage`: with it the SDK makes a new converter for every task, and looks for references in
+    every payload three times, whether there are any or not.
+    """
+
+    def __init__(self, inner: PayloadCodec | None, blobs: BlobStore, over: int) -> None:
+        """What is longer than `over` bytes after `inner` has sealed it is kept as it is then."""
+        self._inner = inner
         self._blobs = blobs
+        self._over = over
 
     @override
-    def name(self) -> str:
-        return "gateway-blobs"
+    async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        sealed = list(payloads) if self._inner is None else await self._inner.encode(payloads)
+        return [p if len(p.data) <= self._over else await self._keep(p) for p in sealed]
 
     @override
-    async def store(
-        self, context: StorageDriverStoreContext, payloads: Sequence[Payload]
-    ) -> list[StorageDriverClaim]:
-        claims: list[StorageDriverClaim] = []
-        for payload in payloads:
-            data = payload.SerializeToString()
-            key = sha256(data).hexdigest()
-            await self._blobs.put(key, data)
-            claims.append(StorageDriverClaim({"key": key}))
-        return claims
+    async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        sealed = [p if p.metadata.get("encoding") != CLAIM else await self._fetch(p) for p in payloads]
+        return sealed if self._inner is None else await self._inner.decode(sealed)
 
-    @override
-    async def retrieve(
-        self, context: StorageDriverRetrieveContext, claims: Sequence[StorageDriverClaim]
-    ) -> list[Payload]:
-        found: list[Payload] = []
-        for claim in claims:
-            data = await self._blobs.get(claim.claim_data["key"])
-            if data is None:
-                raise CodecError("a large payload is no longer kept: its retention has passed")
-            found.append(Payload.FromString(data))
-        return found
+    async def _keep(self, payload: Payload) -> Payload:
+        data = payload.SerializeToString()
+        key = sha256(data).hexdigest()
+        await self._blobs.put(key, data)
+        return Payload(metadata={"encoding": CLAIM}, data=key.encode())
+
+    async def _fetch(self, claim: Payload) -> Payload:
+        data = await self._blobs.get(claim.data.decode("ascii", "replace"))
+        if data is None:
+            raise CodecError("a large payload is no longer kept: its retention has passed")
+        return Payload.FromString(data)

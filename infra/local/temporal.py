@@ -9,8 +9,15 @@ from infra.local.component import Component, Launch, Port, free_port, tool
 from infra.local.probes import http_get
 
 SEARCH_ATTRIBUTES: Final = ("Caller", "Model", "Status", "Kind")
-# One install has few workers: partitions would only spread them thin.
-_DYNAMIC: Final = {"matching.numTaskqueueReadPartitions": 1, "matching.numTaskqueueWritePartitions": 1}
+_DYNAMIC: Final = {
+    # One install has few workers: partitions would only spread them thin.
+    "matching.numTaskqueueReadPartitions": 1,
+    "matching.numTaskqueueWritePartitions": 1,
+    # What can be searched for is written up to a second late: a workflow that has closed by then is written once, not
+    # twice, and that was a quarter of the server's work.
+    "history.visibilityProcessorMaxPollRPS": 1,
+    "history.visibilityTaskBatchSize": 1000,
+}
 
 
 @dataclass(frozen=True, slots=True)

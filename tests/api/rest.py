@@ -37,7 +37,11 @@ def a_quick_world(
 def app_of(world: World) -> Any:
     """The application over a world of doubles."""
     opened: Any = SimpleNamespace(
-        settings=world.settings, origin="here", identity=world.identity, models=registry()
+        settings=world.settings,
+        origin="here",
+        identity=world.identity,
+        models=registry(),
+        store=world.store,
     )
     services = Services(world.inference, world.jobs, world.requests, world.models)
     return build_app(opened, services, lambda: {"storage": True, "serving": world.ready})

@@ -7,17 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from temporalio.api.common.v1 import Payload
-from temporalio.converter import (
-    StorageDriverActivityInfo,
-    StorageDriverRetrieveContext,
-    StorageDriverStoreContext,
-)
 
 from gateway.domain.secret import Secret
 from gateway.settings import Encryption, Temporal
 from gateway.storage.memory import MemoryBlobs
 from gateway.temporal.client import data_converter
-from gateway.temporal.codec import ENCODING, ClaimCheck, CodecError, GatewayCodec, KeyRing
+from gateway.temporal.codec import CLAIM, ENCODING, ClaimCheck, CodecError, GatewayCodec, KeyRing
 from tests.builders import a_request
 
 
@@ -158,27 +153,26 @@ def test_an_active_key_that_is_not_there_is_refused():
 
 
 # ---- large payloads by reference ---------------------------------------------------------------------------------
-STORING = StorageDriverStoreContext(target=StorageDriverActivityInfo(namespace="default"))
-READING = StorageDriverRetrieveContext()
-
-
 def settings(**changes):
     return Temporal(encryption=Encryption(active="a", keys={"a": key("a")}), **changes)
 
 
-async def test_a_large_payload_is_kept_in_our_store_and_comes_back():
+@pytest.mark.parametrize("inner", [None, GatewayCodec(ring())])
+async def test_a_large_payload_is_kept_in_our_store_and_comes_back(inner):
     blobs = MemoryBlobs()
-    driver = ClaimCheck(blobs)
-    claims = await driver.store(STORING, [payload(b"1"), payload(b"2"), payload(b"1")])
-    assert claims[0] == claims[2] != claims[1]
-    assert await driver.retrieve(READING, claims) == [payload(b"1"), payload(b"2"), payload(b"1")]
+    codec = ClaimCheck(inner, blobs, 100)
+    large = [payload(sha256(b"%d" % n).digest() * 200) for n in range(2)]
+    sent = await codec.encode([large[0], payload(b"small"), large[1]])
+    assert [p.metadata["encoding"] == CLAIM for p in sent] == [True, False, True]
     assert len(blobs._blobs) == 2
+    assert await codec.encode(sent) == sent, "what is kept is not kept again"
+    assert await codec.decode(sent) == [large[0], payload(b"small"), large[1]]
 
 
 async def test_a_payload_that_is_no_longer_kept_says_so():
-    claims = await ClaimCheck(MemoryBlobs()).store(STORING, [payload()])
+    sent = await ClaimCheck(None, MemoryBlobs(), 100).encode([payload(b"x" * 200)])
     with pytest.raises(CodecError, match="retention"):
-        await ClaimCheck(MemoryBlobs()).retrieve(READING, claims)
+        await ClaimCheck(None, MemoryBlobs(), 100).decode(sent)
 
 
 async def test_a_request_over_the_threshold_travels_by_reference_and_is_unreadable_in_the_store():
