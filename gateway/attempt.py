@@ -18,6 +18,7 @@ from gateway.domain import errors
 from gateway.domain.inference import Attempt, Choice, Failure, InferenceRequest, Outcome, Usage
 from gateway.domain.prices import Price, cost_of
 from gateway.domain.registry import Model, Registry
+from gateway.live.vitals import Vitals
 from gateway.providers.ports import Body, Call, CallTimeouts, Event, Provider, Reply
 
 # A provider answers these before it has done any work: they cost nothing.
@@ -57,18 +58,23 @@ class Attempts:
         registry: Callable[[], Registry],
         providers: Mapping[str, Provider],
         defaults: CallTimeouts,
+        vitals: Vitals | None = None,
     ) -> None:
-        """`providers` by the name that models carry, `defaults` for models that say no time-outs of their own."""
+        """`providers` by the name that models carry, `defaults` for models that say no time-outs of their own.
+
+        `vitals` counts the attempts, if given, for decisions to come.
+        """
         self._registry = registry
         self._providers = providers
         self._defaults = defaults
+        self._vitals = vitals
 
     async def complete(self, wanted: Try) -> tuple[Attempt, Reply | None]:
         """Call the model and wait for the whole answer; the reply is None when the attempt did not succeed.
 
         Cancelling the task closes the call and returns the attempt as cancelled.
         """
-        running = _Running(wanted)
+        running = _Running(wanted, self._vitals)
         try:
             provider, call = self._prepare(wanted, running)
             reply = await provider.complete(call)
@@ -81,7 +87,7 @@ class Attempts:
 
     async def stream(self, wanted: Try) -> Attempt | Stream:
         """Call the model and wait for its first event: a stream to read on, or the attempt that failed before it."""
-        running = _Running(wanted)
+        running = _Running(wanted, self._vitals)
         try:
             provider, call = self._prepare(wanted, running)
             stream = Stream(running, provider.stream(call))
@@ -94,7 +100,7 @@ class Attempts:
 
     def skip(self, wanted: Try) -> Attempt:
         """An attempt that was not made, because the caller had left before it."""
-        return _Running(wanted).skipped()
+        return _Running(wanted, self._vitals).skipped()
 
     def _prepare(self, wanted: Try, running: _Running) -> tuple[Provider, Call]:
         registry = self._registry()
@@ -224,8 +230,11 @@ class Stream:
 class _Running:
     """The measurements of an attempt under way."""
 
-    def __init__(self, wanted: Try) -> None:
+    def __init__(self, wanted: Try, vitals: Vitals | None) -> None:
         self.wanted = wanted
+        self._vitals = vitals
+        self._probe = False
+        self._settled: Attempt | None = None
         self._model: Model | None = None
         self._price: Price | None = None
         self._span: telemetry.CallSpan | None = None
@@ -237,6 +246,8 @@ class _Running:
         """Note which model is called at what price; returns the trace headers for its upstream."""
         self._model = model
         self._price = price
+        if self._vitals is not None:
+            self._probe = self._vitals.begin(model.name)
         self._span = telemetry.CallSpan(self.wanted.request, model, self.wanted.number)
         return self._span.start()
 
@@ -246,6 +257,8 @@ class _Running:
 
     def first_token(self) -> None:
         self._first = self._elapsed()
+        if self._probe and self._vitals is not None:
+            self._vitals.answering(self.wanted.choice.model)
 
     def succeeded(
         self, usage: Usage | None, finish: str | None, upstream_id: str | None, said: str = ""
@@ -285,6 +298,8 @@ class _Running:
         *,
         free: bool = False,
     ) -> Attempt:
+        if self._settled is not None:
+            return self._settled  # closed by one while another still read: it is counted once
         model = self._model
         took_ms = round(self._elapsed(), 3)
         if free:
@@ -309,7 +324,10 @@ class _Running:
         )
         if self._span is not None:
             self._span.settle(attempt)
+        if self._vitals is not None and model is not None:
+            self._vitals.settle(attempt, self.wanted.request, probe=self._probe)
         telemetry.count_attempt(attempt, self.wanted.request.kind)
+        self._settled = attempt
         return attempt
 
 

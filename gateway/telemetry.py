@@ -89,6 +89,18 @@ COPY_AGE = Gauge(
 )
 RELOADS = _counter("gateway_reloads", "Times that a noun was read again.", ("noun", "outcome"))
 REFUSED = _counter("gateway_refused", "Requests refused before any model was called.", ("code",))
+BREAKERS_OPEN = Gauge(
+    "gateway_breaker_open", "Whether the model's circuit breaker is open (1).", ("model",), registry=METRICS
+)
+BREAKER_CHANGES = _counter(
+    "gateway_breaker_changes", "How often a model's circuit breaker has opened or closed.", ("model", "to")
+)
+
+
+def count_breaker(model: str, *, is_open: bool) -> None:
+    """Count a circuit breaker that has opened, again too, or closed."""
+    BREAKERS_OPEN.labels(model).set(is_open)
+    BREAKER_CHANGES.labels(model, "open" if is_open else "closed").inc()
 
 
 def count_attempt(attempt: Attempt, kind: str) -> None:

@@ -10,10 +10,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from gateway.attempt import Attempts
+from gateway.domain.health import LiveFacts
 from gateway.domain.registry import Registry
 from gateway.exchange import Exchanges
 from gateway.feed import Feed
 from gateway.identity import Identify, KeyIdentity
+from gateway.live.beat import Beat
+from gateway.live.vitals import Vitals
 from gateway.providers.catalogue import PROVIDERS, open_provider
 from gateway.providers.ports import CallTimeouts, Provider
 from gateway.recorder import Recorder
@@ -41,6 +44,11 @@ class World:
     recorder: Recorder
     identity: Identify
     engine: Engine
+    vitals: Vitals
+
+    def live(self) -> LiveFacts:
+        """What is known of models and callers at this moment, over all replicas."""
+        return self.vitals.facts()
 
     def registry(self) -> Registry:
         """The state of the registry in force."""
@@ -62,7 +70,9 @@ async def open_world(settings: Settings) -> AsyncGenerator[World]:
     # A process is never the one it was before a restart: the connections it held are gone.
     origin = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     exchanges = Exchanges(origin, most_unsettled=settings.inference.max_unsettled)
-    attempts = Attempts(lambda: models, providers, _timeouts(settings))
+    vitals = Vitals(origin)
+    beat = Beat(vitals)
+    attempts = Attempts(lambda: models, providers, _timeouts(settings), vitals)
     recorder = Recorder(
         store.requests,
         store.claims,
@@ -74,6 +84,7 @@ async def open_world(settings: Settings) -> AsyncGenerator[World]:
     engine = Engine(settings.temporal, store.blobs, max_starts=settings.inference.max_overlapped_starts)
     storage.start()
     feed.start()
+    beat.start()
     try:
         yield World(
             settings,
@@ -88,12 +99,15 @@ async def open_world(settings: Settings) -> AsyncGenerator[World]:
             recorder,
             identity,
             engine,
+            vitals,
         )
     finally:
         await engine.close()
         for provider in providers.values():
             await provider.close()
         await feed.close()
+        # After all attempts have ended and before the store: what they counted is told to the other replicas.
+        await beat.close()
         await storage.close()
         await store.close()
 

@@ -71,12 +71,22 @@ class Live:
 
 @dataclass(frozen=True, slots=True)
 class ModelHealth:
-    """What is known of one model: its windows, what it is at over all replicas, and its breaker."""
+    """What is known of one model: its windows, what it is at over all replicas, and its breaker.
+
+    A breaker is half-open only while it waits for a probe: once a request goes to the model, it is open for all others
+    until that one has ended. `breaker_since` is when it opened, or closed again, and `breaker_reason` why it opened;
+    `next_probe_at` is from when on an open one lets a request through. `probe_ok` is what the last active probe said,
+    where probes are on.
+    """
 
     windows: Mapping[Window, Live] = field(default_factory=dict)
     in_flight: int = 0
     breaker: Breaker = Breaker.CLOSED
-    probe_ok: bool | None = None  # what the last active probe said, where probes are on
+    probe_ok: bool | None = None
+    breaker_since: datetime | None = None
+    breaker_reason: str = ""
+    next_probe_at: datetime | None = None
+    probe_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +103,17 @@ class LiveFacts:
     """The live facts of one moment. `as_of` is when all replicas' facts were last read; None before the first time.
 
     `models` by name and `callers` by id hold only those that anything is known of; `budget_used` is the share (1.0 is
-    all) of their budget that callers have spent in its period, of callers that have one.
+    all) of their budget that callers have spent in its period, of callers that have one. `replicas` are the processes
+    whose facts are in these. `serve_all_open` says by setting that when the breakers of all candidates are open, the
+    request goes to the one that is tried again soonest, rather than to none.
     """
 
     as_of: datetime | None = None
     models: Mapping[str, ModelHealth] = field(default_factory=dict)
     callers: Mapping[str, Mapping[Window, Use]] = field(default_factory=dict)
     budget_used: Mapping[str, float] = field(default_factory=dict)
+    replicas: tuple[str, ...] = ()
+    serve_all_open: bool = False
 
     def age(self, now: datetime) -> timedelta | None:
         """How old they are."""
