@@ -18,10 +18,10 @@ from rich.table import Table
 from gateway.domain.errors import StorageUnavailable
 from gateway.domain.identity import AGENT_RIGHTS, ALL_RIGHTS, Caller, CallerKind, Key, Right
 from gateway.domain.secret import Secret
+from gateway.domain.units import parse_duration
 from gateway.identity import digest_of, new_key
 from gateway.ids import new_id
 from gateway.settings import SettingsError, load
-from gateway.settings.values import parse_duration
 from gateway.storage.catalogue import open_store
 from gateway.storage.ports import Keys
 

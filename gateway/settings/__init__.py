@@ -4,7 +4,7 @@
 `model` has the sections · `sources` and `loading` put them together.
 """
 
-from gateway.settings.hocon import Document, line_of, place_of, read_document, read_hocon
+from gateway.settings.hocon import Document, line_of, place_of, read_document, read_hocon, read_text
 from gateway.settings.loading import CONFIG, ROOT, load
 from gateway.settings.model import (
     Api,
@@ -58,4 +58,5 @@ __all__ = [
     "place_of",
     "read_document",
     "read_hocon",
+    "read_text",
 ]

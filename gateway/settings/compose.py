@@ -55,7 +55,18 @@ class Composed:
 
 def compose(path: Path, environ: Mapping[str, str]) -> Composed:
     """Return a file with its includes as one text. Raises `SettingsError`."""
-    composer = _Composer(environ)
+    return _composed(_Composer(environ), path)
+
+
+def compose_text(text: str, path: Path) -> Composed:
+    """Return a text that stands alone: no file, no variable of the environment is looked at. `path` names it.
+
+    Raises `SettingsError`, for an include and for a name that the text itself does not define too.
+    """
+    return _composed(_Composer({}, text), path)
+
+
+def _composed(composer: "_Composer", path: Path) -> Composed:
     root = composer.open(path, (), ())
     # A name is looked for among the keys of all files before the environment is asked: all are read first.
     composer.collect_keys(root)
@@ -76,8 +87,9 @@ class _File:
 
 
 class _Composer:
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def __init__(self, environ: Mapping[str, str], alone: str | None = None) -> None:
         self.environ = environ
+        self.alone = alone
         self.keys: set[str] = set()
         self.places: dict[scan.Path, Place] = {}
         self.problems: list[Problem] = []
@@ -91,7 +103,9 @@ class _Composer:
         file = _File(path, self._outline(path, prefix), prefix)
         for number, include in enumerate(file.outline.includes):
             target = path.parent / include.target
-            if include.kind != "file":
+            if self.alone is not None:
+                self._refuse(file, include, "expected all of it in this text, got an include")
+            elif include.kind != "file":
                 self._refuse(file, include, f'expected include "file.conf", got include {include.kind}(…)')
             elif target.resolve() in [each.resolve() for each in (*above, path)]:
                 self._refuse(
@@ -109,7 +123,8 @@ class _Composer:
     def _outline(self, path: Path, prefix: scan.Path) -> scan.Outline:
         place = Place(path)
         try:
-            text = path.read_text("utf-8").removeprefix("\ufeff").replace("\r\n", "\n")
+            text = path.read_text("utf-8") if self.alone is None else self.alone
+            text = text.removeprefix("\ufeff").replace("\r\n", "\n")
             if re.search("[\0\1]", text):
                 raise SettingsError([Problem(place, "", "expected text, got a file with control characters")])
             return scan.scan(text)
@@ -163,6 +178,8 @@ class _Composer:
         """Say whether a substitution has nothing to stand for, or stands for what the key is anyway."""
         if found.name == ".".join(file.prefix + found.key):
             return True if found.optional else file.prefix + found.key in self.said
+        if self.alone is not None:
+            return False
         return found.optional and found.name not in self.keys and found.name not in self.environ
 
     def _define(self, file: _File, each: scan.Definition) -> None:
@@ -192,12 +209,14 @@ class _Composer:
             self.named.append(Named(key, tuple(found.name.split(".")), place))
         elif (value := self.environ.get(found.name)) is not None:
             file.edits.append((found.start, found.end, _quoted(value)))
-        elif found.optional:
+        elif found.optional and self.alone is None:
             file.edits.append((found.start, found.end, '""'))
         else:
             known = [*self.keys, *(name for name in self.environ if name.startswith("GATEWAY"))]
             nearest = get_close_matches(found.name, known, 1)
-            text = f"expected ${{{found.name}}} to name a key of these files or a variable, found neither"
+            where = "a key of these files or a variable, found neither"
+            where = where if self.alone is None else "a key of this text, found none"
+            text = f"expected ${{{found.name}}} to name {where}"
             hint = f"${{{nearest[0]}}}" if nearest else None
             self.problems.append(Problem(place, ".".join(key), text, hint))
 

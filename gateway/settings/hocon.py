@@ -16,7 +16,7 @@ from pyhocon.exceptions import ConfigException
 from pyparsing import ParseBaseException, ParserElement
 
 from gateway.settings import scan
-from gateway.settings.compose import Composed, compose
+from gateway.settings.compose import Composed, compose, compose_text
 from gateway.settings.problems import Place, Problem, SettingsError
 
 _LINE: Final = re.compile(r"line: ?(\d+)")
@@ -50,6 +50,17 @@ def read_document(path: Path, environ: Mapping[str, str] | None = None) -> Docum
     """Return a HOCON file with the place of each key; `${NAME}` reads `environ`, or the process's own."""
     text = compose(path, os.environ if environ is None else environ)
     return Document(path, _parse(text, path), text.places)
+
+
+def read_text(text: str, name: str) -> Document:
+    """Return a text that stands alone, such as one that came through an API; `name` stands for a file in its places.
+
+    Nothing outside of it is looked at: an include, and a `${NAME}` that it does not define, are refused. What it costs
+    to read is not bounded here. Raises `SettingsError`.
+    """
+    path = Path(name)
+    composed = compose_text(text, path)
+    return Document(path, _parse(composed, path), composed.places)
 
 
 def place_of(path: Path, key: str | Sequence[str]) -> Place | None:

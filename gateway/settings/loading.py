@@ -13,11 +13,12 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from gateway.domain.secret import MASK, Secret
+from gateway.domain.units import format_duration
 from gateway.settings.hocon import Document, read_document
 from gateway.settings.model import Settings
 from gateway.settings.problems import Place, Problem, SettingsError
 from gateway.settings.sources import Given, Key, known_keys, read_variables, reading
-from gateway.settings.values import format_duration, masked
+from gateway.settings.values import masked
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 CONFIG: Final = ROOT / "config"

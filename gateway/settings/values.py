@@ -12,76 +12,12 @@ from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator
 from pydantic_core import PydanticCustomError
 
 from gateway.domain.secret import MASK, Secret
+from gateway.domain.units import format_duration, format_size, parse_duration, parse_size
 
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)")
-_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)")
 _LOGIN: Final = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*)://(?P<user>[^\s/?#@:]*)(?P<password>:\S*)?@")
 _PASSWORD_WORD: Final = re.compile(
     r"(?P<before>\b(?:password|token|secret|api_?key)\s*=\s*)[^\s&]+", re.IGNORECASE
 )
-
-_SECONDS: Final[dict[str, float]] = {
-    **dict.fromkeys(("ns", "nano", "nanos", "nanosecond", "nanoseconds"), 1e-9),
-    **dict.fromkeys(("us", "micro", "micros", "microsecond", "microseconds"), 1e-6),
-    **dict.fromkeys(("ms", "milli", "millis", "millisecond", "milliseconds"), 1e-3),
-    **dict.fromkeys(("s", "second", "seconds"), 1),
-    **dict.fromkeys(("m", "minute", "minutes"), 60),
-    **dict.fromkeys(("h", "hour", "hours"), 3600),
-    **dict.fromkeys(("d", "day", "days"), 86400),
-    **dict.fromkeys(("w", "week", "weeks"), 604800),
-}
-_BYTES: Final[dict[str, int]] = {
-    **dict.fromkeys(("", "B", "b", "byte", "bytes"), 1),
-    **{unit: 1000**power for power, unit in enumerate(("kB", "MB", "GB", "TB"), 1)},
-    **{
-        unit: 1024**power
-        for power, units in enumerate(("K k Ki KiB", "M Mi MiB", "G Gi GiB", "T Ti TiB"), 1)
-        for unit in units.split()
-    },
-}
-_LONGEST_SECONDS: Final = 100 * 366 * 86400
-
-
-def parse_duration(text: str) -> timedelta:
-    """Return what `30s`, `1.5 h` or `200ms` means. Raises `ValueError`."""
-    match = _DURATION.fullmatch(text.strip())
-    if match is None or match[2] not in _SECONDS:
-        raise ValueError(f"not a duration: {text}")
-    seconds = float(match[1]) * _SECONDS[match[2]]
-    if seconds > _LONGEST_SECONDS:
-        raise ValueError(f"longer than a century: {text}")
-    return timedelta(seconds=seconds)
-
-
-def parse_size(text: str) -> int:
-    """Return the bytes of `32MiB`, `64 kB` or `1024`. Raises `ValueError`."""
-    match = _SIZE.fullmatch(text.strip())
-    if match is None or match[2] not in _BYTES:
-        raise ValueError(f"not a size: {text}")
-    return int(float(match[1]) * _BYTES[match[2]])
-
-
-def format_duration(value: timedelta) -> str:
-    """Return a duration in the largest unit that divides it, as the configuration would write it."""
-    microseconds = value // timedelta(microseconds=1)
-    for unit, size in (
-        ("d", 86_400_000_000),
-        ("h", 3_600_000_000),
-        ("m", 60_000_000),
-        ("s", 1_000_000),
-        ("ms", 1000),
-    ):
-        if microseconds % size == 0 and (microseconds or unit == "s"):
-            return f"{microseconds // size}{unit}"
-    return f"{microseconds}us"
-
-
-def format_size(value: int) -> str:
-    """Return a size in the largest binary unit that divides it."""
-    for unit, size in (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024)):
-        if value and value % size == 0:
-            return f"{value // size}{unit}"
-    return f"{value}B"
 
 
 def masked(text: str) -> str:

@@ -3,7 +3,8 @@
 from gateway.domain.rules.decide import decide
 from gateway.domain.rules.decision import Decision, Hedge, Refused, Shadow, Step, Terms
 from gateway.domain.rules.facts import Asked, Asking, Facts, Failed, GatewayLoad
-from gateway.domain.rules.rule import RuleSet
+from gateway.domain.rules.parse import Mistake, RulesMistaken, parse
+from gateway.domain.rules.rule import Rule, RuleSet
 
 __all__ = [
     "Asked",
@@ -13,10 +14,14 @@ __all__ = [
     "Failed",
     "GatewayLoad",
     "Hedge",
+    "Mistake",
     "Refused",
+    "Rule",
     "RuleSet",
+    "RulesMistaken",
     "Shadow",
     "Step",
     "Terms",
     "decide",
+    "parse",
 ]

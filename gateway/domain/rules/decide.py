@@ -1,17 +1,156 @@
-"""`decide(rules, facts)`: which candidates are left, in which order, and why the others are not."""
+"""`decide(rules, facts)`: which candidates are left, in which order, and why the others are not.
+
+Pure and deterministic: the same rules and facts give the same decision, at the door and in a workflow's history alike.
+"""
 
 from __future__ import annotations
 
-from gateway.domain.rules.decision import Decision, Step
+from hashlib import blake2b
+
+from gateway.domain.errors import ContextTooLong, NoModelAvailable, NoModelFits
+from gateway.domain.rules import serving
+from gateway.domain.rules.actions import rank
+from gateway.domain.rules.conditions import Condition
+from gateway.domain.rules.course import Course
+from gateway.domain.rules.decision import Decision, Hedge, Refused, Shadow, Step
 from gateway.domain.rules.facts import Facts
-from gateway.domain.rules.rule import RuleSet
+from gateway.domain.rules.rule import Rule, RuleSet
+from gateway.domain.rules.scene import Scene
+
+ORDER = "order of the name"
 
 
-def decide(rules: RuleSet, facts: Facts) -> Decision:
-    """Rank the candidates of the name in their order, those that just failed left out."""
-    failed = {f.model: f"just failed with {f.code}" for f in facts.failed}
-    names = tuple(model.name for model in facts.candidates)
-    ranked = tuple(name for name in names if name not in failed)
-    passed_over = {name: failed[name] for name in names if name in failed}
-    step = Step("order of the name", f"{facts.asked.model} admits {', '.join(names) or 'nothing'}")
-    return Decision(ranked, passed_over, rules.version, steps=(step,), roll=facts.roll)
+def decide(rules: RuleSet, facts: Facts, *, full: bool = False) -> Decision:
+    """Choose among the candidates; `full` adds what every rule found about every candidate that stayed.
+
+    What cannot serve goes first, then the rules from top to bottom, then the ranking of what is left; what rules prefer
+    stands in front of it, the later rule's before the earlier's.
+    """
+    scene = Scene(facts, rules.max_age)
+    course = Course(scene, rules.terms, full=full)
+    course.steps.append(Step(ORDER, f"{facts.asked.model} admits {len(scene.models)}"))
+    serving.check(course)
+    for number, rule in enumerate(rules.rules):
+        if course.refused is not None or not course.left:
+            reason = "refused" if course.refused is not None else "no candidate is left"
+            course.steps += [Step(each.name, f"is not reached: {reason}") for each in rules.rules[number:]]
+            break
+        _run(rule, course)
+    if course.refused is None:
+        serving.check_cost(course)
+    if not course.left and course.refused is None:
+        course.refused = _nobody(course)
+    return _decision(rules, course)
+
+
+def _run(rule: Rule, course: Course) -> None:
+    if rule.when is not None:
+        holds = rule.when.holds(course.scene)
+        if holds is False or (holds is None and not rule.unknown_applies):
+            course.steps.append(Step(rule.name, f"does not apply: {rule.when.why(course.scene)}"))
+            return
+    count = len(course.left)
+    rule.action.act(course, rule.name)
+    # A rule may take out by what never changes, at a time of the day that does.
+    course.hopeful = course.hopeful or (rule.live and len(course.left) < count)
+
+
+def _nobody(course: Course) -> Refused:
+    """Nothing is left: say which condition took the last candidates, and never which they were."""
+    blame = course.blame
+    if not blame:
+        return Refused(NoModelFits.code, "No model is admitted for this request.")
+    if blame == serving.CONTEXT and not course.hopeful:
+        text = "The request is longer than the context window of every model that could serve it."
+        return Refused(ContextTooLong.code, text, blame)
+    checked = blame in serving.CHECKS
+    said = f"the check `{blame}`" if checked else f"the rule `{blame}`"
+    if course.hopeful:
+        text = f"No model can serve this request at the moment: the last candidates were taken out by {said}."
+        return Refused(NoModelAvailable.code, text, blame)
+    return Refused(
+        NoModelFits.code,
+        f"No model can serve this request: the last candidates were taken out by {said}.",
+        blame,
+    )
+
+
+def _decision(rules: RuleSet, course: Course) -> Decision:
+    scene, facts = course.scene, course.scene.facts
+    names = [model.name for model in scene.models]
+    if course.refused is not None:
+        by = course.refused.rule or ORDER
+        left = {names[i]: f"the request was refused by {by}" for i in course.left}
+        return Decision(
+            (),
+            {**course.passed_over, **left},
+            rules.version,
+            by,
+            tuple(course.steps),
+            roll=facts.roll,
+            refused=course.refused,
+            terms=course.terms,
+        )
+    order, scores = _ranked(course)
+    rule = course.head_rule or ORDER
+    for move in course.moves:
+        front = [i for i in order if i in move.chosen]
+        if front and len(front) < len(order):
+            if front[0] != order[0]:
+                rule = move.rule
+            order = front + [i for i in order if i not in move.chosen]
+    ranked = tuple(names[i] for i in order)
+    return Decision(
+        ranked,
+        course.passed_over,
+        rules.version,
+        rule,
+        tuple(course.steps),
+        scores,
+        facts.roll,
+        throttles=tuple(make(ranked[0]) for make in course.throttles),
+        terms=course.terms,
+        hedge=_hedge(rules.hedge, rules.hedge_when, scene),
+        shadow=_shadow(rules.shadow, rules.shadow_when, scene),
+    )
+
+
+def _ranked(course: Course) -> tuple[list[int], dict[str, float]]:
+    """What is left in the order of its scores; equal ones by what the caller prefers, then in the order of the name."""
+    scene, left = course.scene, course.left
+    wish = scene.facts.asked.prefer
+    wished = [0.0] * len(left)
+    if wish in rank.WISHES:
+        wished, effect, parts = rank.WISHES[wish].scores(scene, left)
+        if course.ranking is None:
+            course.steps.append(_step(scene, left, f"caller prefers {wish}", effect, parts))
+    if course.ranking is None:
+        scores = wished
+    else:
+        name, ranking, at = course.ranking
+        scores, effect, parts = ranking.scores(scene, left)
+        course.steps[at] = _step(scene, left, name, effect, parts)
+    if course.ranking is None and wish not in rank.WISHES:
+        return left, {}
+    places = sorted(range(len(left)), key=lambda place: (-scores[place], -wished[place]))
+    order = [left[place] for place in places]
+    if order[0] != left[0]:
+        course.head_rule = f"caller prefers {wish}" if course.ranking is None else course.ranking[0]
+    return order, {scene.models[i].name: score for i, score in zip(left, scores, strict=True)}
+
+
+def _step(scene: Scene, left: list[int], rule: str, effect: str, parts: list[str]) -> Step:
+    names = [scene.models[i].name for i in left[: len(parts)]]
+    return Step(rule, effect, {}, dict(zip(names, parts, strict=True)))
+
+
+def _hedge(hedge: Hedge | None, when: Condition | None, scene: Scene) -> Hedge | None:
+    return hedge if when is None or when.holds(scene) else None
+
+
+def _shadow(shadow: Shadow | None, when: Condition | None, scene: Scene) -> Shadow | None:
+    """The shadow, if this request is one of its share: drawn from the roll, but not as a split draws."""
+    if shadow is None or not (when is None or when.holds(scene)):
+        return None
+    digest = blake2b(f"shadow\0{scene.facts.roll!r}".encode(), digest_size=8).digest()
+    return shadow if int.from_bytes(digest) / 2**64 < shadow.share else None

@@ -55,7 +55,10 @@ class Hedge:
 
 @dataclass(frozen=True, slots=True)
 class Shadow:
-    """Send a copy of this request to a model, whose answer nobody waits for."""
+    """Send a copy of this request to a model, whose answer nobody waits for.
+
+    A decision has it only for requests that were drawn: who acts on it does not draw again by `share`.
+    """
 
     model: str
     share: float
@@ -63,7 +66,11 @@ class Shadow:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The models to call, best first; for each one passed over, the reason; and one step a rule."""
+    """The models to call, best first; for each one passed over, the reason; and one step a rule.
+
+    Every candidate is either ranked or passed over; a refused request ranks none. `rule` is what decided which model is
+    first. `throttles` are the limits that the request falls under, `terms`, `hedge` and `shadow` what holds for it.
+    """
 
     ranked: tuple[str, ...]
     passed_over: Mapping[str, str] = field(default_factory=dict)

@@ -71,8 +71,9 @@ class GatewayLoad:
 class Facts:
     """What is known when a model is chosen. `candidates` are admitted for the name, in order, and allowed the caller.
 
-    `prices` by model name are those in force; a model without one has an unknown price. `roll` in [0, 1) is the
-    decision's only dice and `observed_at` its only clock. Live facts say how old they are.
+    One that is draining is among them only for a request that was accepted for it. `prices` by model name are those in
+    force; a model without one has an unknown price. `roll` in [0, 1) is the decision's only dice and `observed_at` its
+    only clock. Live facts say how old they are.
     """
 
     asked: Asked

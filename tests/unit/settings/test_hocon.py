@@ -9,8 +9,8 @@ import zig_hocon
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.domain.units import parse_duration
 from gateway.settings import CONFIG, SettingsError, line_of, load, place_of, read_hocon
-from gateway.settings.values import parse_duration
 
 
 def test_a_list_grows_by_naming_itself(write_own):

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.settings.values import format_duration, format_size, masked, parse_duration, parse_size
+from gateway.domain.units import format_duration, format_size, parse_duration, parse_size
+from gateway.settings.values import masked
 
 # Values
 

@@ -1,0 +1,63 @@
+"""`keep { … }` and `drop { … }`: which candidates go on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.domain.rules.course import Course
+from gateway.domain.rules.decision import Step
+from gateway.domain.rules.predicates import Predicate, read_predicate
+from gateway.domain.rules.reading import Reader
+
+UNKNOWN = "on_unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Narrow:
+    """Takes out the candidates for which a predicate does not hold (or, with `drop`, does hold).
+
+    One for which it is unknown stays, unless the rule says `on_unknown = drop`.
+    """
+
+    predicate: Predicate
+    drop: bool
+    unknown_goes: bool
+
+    @property
+    def live(self) -> bool:
+        """Whether it depends on what happens."""
+        return self.predicate.live
+
+    def act(self, course: Course, rule: str) -> None:
+        """Take them out, each with its reason."""
+        predicate, scene, before = self.predicate, course.scene, len(course.left)
+        answers = predicate.judge(scene, course.left)
+        gone = {
+            i: predicate.why(scene, i)
+            for i, answer in zip(course.left, answers, strict=True)
+            if answer is self.drop or (answer is None and self.unknown_goes)
+        }
+        unknown = course.unknown(answers, predicate.why)
+        removed = course.remove(rule, gone, live=self.live)
+        count = len(gone) if self.drop else before - len(gone)
+        verb = "drops" if self.drop else "keeps"
+        said = (
+            f"none of {before}"
+            if not count
+            else f"all {before}"
+            if count == before
+            else f"{count} of {before}"
+        )
+        course.steps.append(
+            Step(rule, f"{verb} {said}{unknown}", removed, course.reasons(course.left, predicate.why))
+        )
+
+
+def read_keep(reader: Reader, *, unknown_goes: bool) -> Narrow:
+    """`keep { … }`."""
+    return Narrow(read_predicate(reader.child("keep")), drop=False, unknown_goes=unknown_goes)
+
+
+def read_drop(reader: Reader, *, unknown_goes: bool) -> Narrow:
+    """`drop { … }`."""
+    return Narrow(read_predicate(reader.child("drop")), drop=True, unknown_goes=unknown_goes)

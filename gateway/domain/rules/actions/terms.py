@@ -1,0 +1,98 @@
+"""`set { … }`, and `fallback { … }` for all requests: on which terms a request is served."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from gateway.domain.inference import Durability
+from gateway.domain.rules.course import Course
+from gateway.domain.rules.decision import Step, Terms
+from gateway.domain.rules.reading import DURATION, NUMBER, SOME, TRUTH, USD, Kind, Reader, word_of
+from gateway.domain.tags import parse_tags
+
+_DURABILITIES = word_of(Durability.OVERLAPPED.value, Durability.START_FIRST.value)
+_MOST_ATTEMPTS = 20
+
+
+def _attempts(raw: Any) -> int:
+    found = SOME.read(raw)
+    if found > _MOST_ATTEMPTS:
+        raise ValueError("too many")
+    return found
+
+
+def _factor(raw: Any) -> float:
+    found = NUMBER.read(raw)
+    if not 1 <= found <= 10:
+        raise ValueError("not from 1 to 10")
+    return found
+
+
+_ATTEMPTS = Kind(f"a number of attempts from 1 to {_MOST_ATTEMPTS}", _attempts, int)
+_FACTOR = Kind("a factor from 1 to 10 such as 2", _factor, NUMBER.show)
+
+
+@dataclass(frozen=True, slots=True)
+class Set:
+    """Sets some of the terms; what it does not name stays as it is."""
+
+    terms: Terms
+
+    @property
+    def live(self) -> bool:
+        """It takes nobody out."""
+        return False
+
+    def act(self, course: Course, rule: str) -> None:
+        """Set them: the later rule has the last word."""
+        named = {
+            each.name: value
+            for each in fields(Terms)
+            if each.name != "tags" and (value := getattr(self.terms, each.name)) is not None
+        }
+        course.terms = replace(course.terms, **named, tags={**course.terms.tags, **self.terms.tags})
+        said = [name.replace("_", " ") for name in named] + [f"tag {name}" for name in self.terms.tags]
+        course.steps.append(Step(rule, f"sets {', '.join(said)}"))
+
+
+def read_terms(reader: Reader, *, also: bool) -> Terms:
+    """How often, how long and for how much is tried; with `also`, what a single request may be set besides."""
+    attempts = reader.optional("attempts", _ATTEMPTS)
+    deadline = reader.optional("deadline", DURATION)
+    cost = reader.optional("cost_limit_usd", USD)
+    initial = factor = longest = None
+    if "backoff" in reader:
+        backoff = reader.child("backoff")
+        initial = backoff.optional("initial", DURATION)
+        factor = backoff.optional("factor", _FACTOR)
+        longest = backoff.optional("max", DURATION)
+        backoff.finish()
+    durability = reader.optional("durability", _DURABILITIES) if also else None
+    log_content = reader.optional("log_content", TRUTH) if also else None
+    tags = _read_tags(reader) if also and "tags" in reader else {}
+    known = ("attempts", "deadline", "cost_limit_usd", "backoff")
+    reader.finish(*known)
+    reader.nonempty("attempts = 3")
+    return Terms(durability, attempts, deadline, cost, initial, factor, longest, log_content, tags)
+
+
+def _read_tags(reader: Reader) -> dict[str, str]:
+    """Tags that the request gets, for the log and for usage: `tags { team = search }`."""
+    mine = reader.child("tags")
+    found: dict[str, str] = {}
+    for name in mine.names():
+        raw = mine.raw(name)
+        try:
+            term = parse_tags(f"{name}={raw}" if isinstance(raw, str) and "," not in raw else "").terms[0]
+        except (ValueError, IndexError):
+            mine.wrong(name, "needs a tag's value such as search, in quotes where it looks like a number")
+            continue
+        found[term.name] = term.values[0]
+        mine.said[name] = term.values[0]
+    return found
+
+
+def read_set(reader: Reader) -> Set:
+    """`set { … }`."""
+    return Set(read_terms(reader.child("set"), also=True))

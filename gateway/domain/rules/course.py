@@ -1,0 +1,105 @@
+"""What becomes of the candidates while the rules run: the one thing in a decision that changes, and never leaves it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.domain.limits import Throttle
+from gateway.domain.rules.decision import Refused, Step, Terms
+from gateway.domain.rules.scene import Answer, Scene
+
+
+class Action(Protocol):
+    """What a rule does where its condition holds."""
+
+    @property
+    def live(self) -> bool:
+        """Whether it does so because of what happens, so that a request may fare better later."""
+        ...
+
+    def act(self, course: Course, rule: str) -> None:
+        """Change the course, and leave a step that says how."""
+        ...
+
+
+class Ranking(Protocol):
+    """A way to sort what is left."""
+
+    def scores(self, scene: Scene, left: Sequence[int]) -> tuple[list[float], str, list[str]]:
+        """A score for each (higher is better), what was done in words, and for each why it has its score."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Candidates that a rule puts in front."""
+
+    rule: str
+    chosen: frozenset[int]
+
+
+class Course:
+    """The state of one decision. `left` holds the numbers of the candidates, in the order of the name."""
+
+    __slots__ = (
+        "blame",
+        "full",
+        "head_rule",
+        "hopeful",
+        "left",
+        "moves",
+        "passed_over",
+        "ranking",
+        "refused",
+        "scene",
+        "steps",
+        "terms",
+        "throttles",
+    )
+
+    def __init__(self, scene: Scene, terms: Terms, *, full: bool) -> None:
+        """All candidates are left; `full` asks for the reasons about those that stay, too."""
+        self.scene = scene
+        self.full = full
+        self.terms = terms
+        self.left = list(range(len(scene.models)))
+        self.passed_over: dict[str, str] = {}
+        self.steps: list[Step] = []
+        self.moves: list[Move] = []
+        self.ranking: tuple[str, Ranking, int] | None = None
+        self.throttles: list[Callable[[str], Throttle]] = []
+        self.refused: Refused | None = None
+        self.blame = ""  # the rule or check that removed the last candidates
+        self.hopeful = False  # whether something that may change later removed any of them
+        self.head_rule = ""
+
+    def remove(self, rule: str, reasons: dict[int, str], *, live: bool) -> dict[str, str]:
+        """Take candidates out; answers the reasons by name."""
+        if not reasons:
+            return {}
+        head = self.left[0]
+        models = self.scene.models
+        removed = {models[i].name: why for i, why in reasons.items()}
+        self.left = [i for i in self.left if i not in reasons]
+        self.passed_over.update(removed)
+        self.hopeful = self.hopeful or live
+        if not self.left:
+            self.blame = rule
+        elif self.left[0] != head:
+            self.head_rule = rule
+        return removed
+
+    def unknown(self, answers: Sequence[Answer], why: Callable[[Scene, int], str]) -> str:
+        """A clause about the candidates for which a predicate is unknown."""
+        count = answers.count(None)
+        if not count:
+            return ""
+        return f", unknown for {count}: the first {why(self.scene, self.left[answers.index(None)])}"
+
+    def reasons(self, stay: Sequence[int], why: Callable[[Scene, int], str]) -> dict[str, str]:
+        """Why candidates stay, where somebody asked for all reasons."""
+        if not self.full:
+            return {}
+        return {self.scene.models[i].name: why(self.scene, i) for i in stay}

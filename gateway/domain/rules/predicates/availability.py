@@ -1,0 +1,64 @@
+"""`availability { breaker = half_open }`: what the candidate's circuit breaker and its probe say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gateway.domain.health import Breaker, ModelHealth
+from gateway.domain.rules.bounds import both
+from gateway.domain.rules.reading import Reader, one_of, word_of
+from gateway.domain.rules.scene import Answer, Scene
+
+KIND = "availability"
+_QUIET = ModelHealth()
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """Holds for a candidate whose breaker is in one of some states, and whose last probe ended as named.
+
+    The breaker is the process's own and never stale; the probe is unknown where none was made.
+    """
+
+    breakers: tuple[Breaker, ...] = ()
+    probe: str = ""
+
+    @property
+    def live(self) -> bool:
+        """It changes with what happens."""
+        return True
+
+    def judge(self, scene: Scene, at: Sequence[int]) -> list[Answer]:
+        """The answers for the candidates `at`."""
+        answers: list[Answer] = [True] * len(at)
+        if self.breakers:
+            answers = [_health(scene, i).breaker in self.breakers for i in at]
+        if self.probe:
+            ok = self.probe == "ok"
+            probes = [_health(scene, i).probe_ok for i in at]
+            answers = both(answers, [None if probe is None else probe is ok for probe in probes])
+        return answers
+
+    def why(self, scene: Scene, at: int) -> str:
+        """The state of the breaker, and what the probe said."""
+        health = _health(scene, at)
+        told = [f"has its breaker {health.breaker.replace('_', '-')}"] if self.breakers else []
+        if self.probe:
+            said = {None: "has not been probed", True: "answers its probe", False: "fails its probe"}
+            told.append(said[health.probe_ok])
+        return " and ".join(told)
+
+
+def _health(scene: Scene, at: int) -> ModelHealth:
+    return scene.facts.live.models.get(scene.models[at].name, _QUIET)
+
+
+def read(reader: Reader) -> Availability:
+    """`breaker` (one state or several) and `probe`."""
+    mine = reader.child(KIND)
+    breakers = mine.several("breaker", one_of(Breaker))
+    probe = mine.value("probe", word_of("ok", "failed"), "")
+    mine.finish()
+    mine.nonempty("breaker = half_open")
+    return Availability(breakers, probe)

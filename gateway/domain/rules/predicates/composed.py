@@ -1,0 +1,84 @@
+"""`all`, `any` and `not` of predicates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gateway.domain.rules.bounds import both, either
+from gateway.domain.rules.predicates.predicate import Predicate
+from gateway.domain.rules.scene import Answer, Scene
+
+
+@dataclass(frozen=True, slots=True)
+class All:
+    """Holds where every part does."""
+
+    parts: tuple[Predicate, ...]
+
+    @property
+    def live(self) -> bool:
+        """Whether any of it changes with what happens."""
+        return any(part.live for part in self.parts)
+
+    def judge(self, scene: Scene, at: Sequence[int]) -> list[Answer]:
+        """The answers for the candidates `at`."""
+        answers = self.parts[0].judge(scene, at)
+        for part in self.parts[1:]:
+            answers = both(answers, part.judge(scene, at))
+        return answers
+
+    def why(self, scene: Scene, at: int) -> str:
+        """The part that does not hold, the one that is unknown, or all."""
+        return _why(self.parts, scene, at, decisive=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Any:
+    """Holds where some part does."""
+
+    parts: tuple[Predicate, ...]
+
+    @property
+    def live(self) -> bool:
+        """Whether any of it changes with what happens."""
+        return any(part.live for part in self.parts)
+
+    def judge(self, scene: Scene, at: Sequence[int]) -> list[Answer]:
+        """The answers for the candidates `at`."""
+        answers = self.parts[0].judge(scene, at)
+        for part in self.parts[1:]:
+            answers = either(answers, part.judge(scene, at))
+        return answers
+
+    def why(self, scene: Scene, at: int) -> str:
+        """The part that holds, the one that is unknown, or all."""
+        return _why(self.parts, scene, at, decisive=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """Holds where its part does not."""
+
+    part: Predicate
+
+    @property
+    def live(self) -> bool:
+        """Whether it changes with what happens."""
+        return self.part.live
+
+    def judge(self, scene: Scene, at: Sequence[int]) -> list[Answer]:
+        """The answers for the candidates `at`."""
+        return [None if answer is None else not answer for answer in self.part.judge(scene, at)]
+
+    def why(self, scene: Scene, at: int) -> str:
+        """The fact is the same; what it means for the rule is turned round."""
+        return self.part.why(scene, at)
+
+
+def _why(parts: Sequence[Predicate], scene: Scene, at: int, *, decisive: bool) -> str:
+    answers = [part.judge(scene, (at,))[0] for part in parts]
+    for wanted in (decisive, None):
+        if wanted in answers:
+            return parts[answers.index(wanted)].why(scene, at)
+    return " and ".join(part.why(scene, at) for part in parts)

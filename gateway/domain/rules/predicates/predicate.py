@@ -1,0 +1,60 @@
+"""What a predicate is: a claim about one candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from gateway.domain.rules.scene import Answer, Scene, Value
+
+
+class Predicate(Protocol):
+    """A claim about each candidate, that holds, does not hold, or is unknown.
+
+    A predicate is a frozen value: two that were read from the same text are equal.
+    """
+
+    @property
+    def live(self) -> bool:
+        """Whether its answer may change with what happens, so that a request refused by it may succeed later."""
+        ...
+
+    def judge(self, scene: Scene, at: Sequence[int]) -> list[Answer]:
+        """The answers for the candidates `at`."""
+        ...
+
+    def why(self, scene: Scene, at: int) -> str:
+        """The fact behind the answer for one candidate, in words that go on from its name: `is not tagged gpu`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """Holds for candidates one of whose properties is among those that a rule names; unknown where it has none.
+
+    `wanted` is asked by `in`; `has` says in words that a candidate has a value.
+    """
+
+    wanted: Any
+    take: Callable[[Scene], Sequence[Value]] = field(compare=False)
+    key: str
+    has: Callable[[Any], str] = field(compare=False)
+    hidden: str = ""
+
+    @property
+    def live(self) -> bool:
+        """It does not change by itself."""
+        return False
+
+    def judge(self, scene: Scene, at: Sequence[int]) -> list[Answer]:
+        """The answers for the candidates `at`."""
+        values, wanted = scene.column(self.key, self.take), self.wanted
+        return [None if (value := values[i]) is None else value in wanted for i in at]
+
+    def why(self, scene: Scene, at: int) -> str:
+        """What it is, beside what was wanted where it is not."""
+        value = scene.column(self.key, self.take)[at]
+        if value is None:
+            return self.hidden
+        return self.has(value) if value in self.wanted else f"{self.has(value)}, not {self.wanted}"

@@ -1,0 +1,47 @@
+"""`tagged { location = on-prem }`: the candidate has these tags."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gateway.domain.rules.bounds import both
+from gateway.domain.rules.matching import read_tags, term_of
+from gateway.domain.rules.reading import Reader
+from gateway.domain.rules.scene import Answer, Scene
+from gateway.domain.tags import TagExpression
+
+KIND = "tagged"
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """Holds for a candidate with these tags; a candidate's size is among them."""
+
+    tags: TagExpression
+
+    @property
+    def live(self) -> bool:
+        """Tags do not change by themselves."""
+        return False
+
+    def judge(self, scene: Scene, at: Sequence[int]) -> list[Answer]:
+        """The answers for the candidates `at`."""
+        tags = scene.tags
+        first, *others = self.tags.terms
+        answers = term_of(tags, at, first)
+        for term in others:
+            answers = both(answers, term_of(tags, at, term))
+        return answers
+
+    def why(self, scene: Scene, at: int) -> str:
+        """The first tag that is missing, or all that are there."""
+        failing = self.tags.failing(scene.tags[at])
+        if failing is None:
+            return f"is tagged {self.tags}"
+        return f"is tagged {str(failing).removeprefix('!')}" if failing.absent else f"is not tagged {failing}"
+
+
+def read(reader: Reader) -> Tagged:
+    """As an object or as a tag expression."""
+    return Tagged(read_tags(reader, KIND))

@@ -1,0 +1,100 @@
+"""The facts of one decision as columns: a fact about all candidates is taken once, however many rules ask for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Protocol
+
+from gateway.domain.health import Live, ModelHealth, Window
+from gateway.domain.prices import Price
+from gateway.domain.rules.facts import Facts
+
+Answer = bool | None
+"""Yes, no, or unknown."""
+Value = Any
+"""A measured value: a number, a Decimal, a word, or None where it is not known."""
+
+_NOTHING_HAPPENS = ModelHealth()
+_QUIET = Live()
+
+
+class Expression(Protocol):
+    """An expression in a language of its own, compiled; the rules know only that it answers."""
+
+    @property
+    def live(self) -> bool:
+        """Whether its answer may change with what happens."""
+        ...
+
+    def ask(self, scene: Scene, at: int | None) -> tuple[Answer, str]:
+        """Its answer about a candidate (about the request, with None), and what was wrong where it is unknown."""
+        ...
+
+
+class Scene:
+    """What one decision sees. Candidates are numbered in the order of the name; a column has an entry for each."""
+
+    __slots__ = ("_columns", "facts", "models", "stale")
+
+    def __init__(self, facts: Facts, max_age: timedelta) -> None:
+        """Live facts older than `max_age` count as unknown."""
+        self.facts = facts
+        self.models = facts.candidates
+        self._columns: dict[str, Any] = {}
+        age = facts.live.age(facts.observed_at)
+        self.stale: str | None = None
+        if age is None:
+            self.stale = "no live facts are there yet"
+        elif age > max_age:
+            self.stale = f"the live facts are {age.total_seconds():.0f}s old"
+
+    def column(self, key: str, take: Callable[[Scene], Sequence[Value]]) -> Sequence[Value]:
+        """The column of this key; `take` makes it when it is asked for first."""
+        found = self._columns.get(key)
+        if found is None:
+            found = self._columns[key] = take(self)
+        return found
+
+    def keep(self, key: str, make: Callable[[Scene], Any]) -> Any:
+        """Anything that is made once in a decision."""
+        found = self._columns.get(key)
+        if found is None:
+            found = self._columns[key] = make(self)
+        return found
+
+    @property
+    def tags(self) -> Sequence[Mapping[str, str]]:
+        """Each candidate's tags, its size among them."""
+        return self.column("tags", lambda scene: [model.all_tags for model in scene.models])
+
+    @property
+    def prices(self) -> Sequence[Price | None]:
+        """Each candidate's price in force."""
+        return self.column("prices", _prices)
+
+    @property
+    def health(self) -> Sequence[ModelHealth | None]:
+        """What each candidate is at; None for all while live facts are missing or stale."""
+        return self.column("health", _health)
+
+    def live(self, window: Window) -> Sequence[Live | None]:
+        """What each candidate did in a window; None for all while live facts are missing or stale."""
+        return self.column(window, lambda scene: _live(scene, window))
+
+
+def _prices(scene: Scene) -> list[Price | None]:
+    prices = scene.facts.prices
+    return [prices.get(model.name) for model in scene.models]
+
+
+def _health(scene: Scene) -> list[ModelHealth | None]:
+    if scene.stale is not None:
+        return [None] * len(scene.models)
+    # A model of which nothing is known is one to which nothing happened: that is a fact too.
+    known = scene.facts.live.models
+    return [known.get(model.name, _NOTHING_HAPPENS) for model in scene.models]
+
+
+def _live(scene: Scene, window: Window) -> list[Live | None]:
+    return [None if each is None else each.windows.get(window, _QUIET) for each in scene.health]
