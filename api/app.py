@@ -44,7 +44,7 @@ def build_services(world: World) -> Services:
     settings = world.settings
     return Services(
         inference=InferenceService(
-            registry=world.registry,
+            router=world.router,
             attempts=world.attempts,
             exchanges=world.exchanges,
             recorder=world.recorder,
@@ -54,7 +54,7 @@ def build_services(world: World) -> Services:
             max_in_flight=settings.api.max_in_flight,
         ),
         jobs=JobsService(
-            registry=world.registry,
+            router=world.router,
             engine=world.engine,
             jobs=world.store.jobs,
             claims=world.store.claims,
@@ -62,7 +62,7 @@ def build_services(world: World) -> Services:
             storage_up=lambda: world.storage.up,
         ),
         requests=RequestsService(world.store.requests),
-        models=ModelsService(world.registry),
+        models=ModelsService(world.registry, world.router),
     )
 
 

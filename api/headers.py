@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 
-from api.service.ask import Hints, tags_of
-from api.service.inference import Served
+from api.service.ask import Hints, tags_of, usd_of
+from api.service.served import Served
 from gateway.domain.errors import InvalidRequest
 from gateway.telemetry import DoorSpan
 
@@ -21,12 +21,25 @@ def hints_of(
         request_id=request_id,
         deadline=deadline,
         durability=headers.get("x-gateway-durability"),
-        tags=tags_of(headers.get("x-gateway-tags", headers.get("x-litellm-tags", ""))),
+        tags=_tags(headers),
+        select=headers.get("x-gateway-select"),
+        prefer=headers.get("x-gateway-prefer"),
+        exclude=_names(headers.get("x-gateway-exclude", "")),
+        max_cost_usd=usd_of(headers.get("x-gateway-max-cost-usd"), "x-gateway-max-cost-usd"),
         idempotency_key=idempotency_key_of(headers),
         client_request_id=headers.get("x-client-request-id", "")[:_LONGEST] or None,
         traceparent=span.traceparent,
         trace_id=span.trace_id,
     )
+
+
+def _tags(headers: Mapping[str, str]) -> Mapping[str, str]:
+    name = "x-gateway-tags" if "x-gateway-tags" in headers else "x-litellm-tags"
+    return tags_of(headers.get(name, ""), name)
+
+
+def _names(header: str) -> tuple[str, ...]:
+    return tuple(filter(None, (part.strip() for part in header.split(","))))
 
 
 def idempotency_key_of(headers: Mapping[str, str]) -> str | None:
@@ -50,6 +63,7 @@ def told_of(served: Served) -> dict[str, str]:
         "x-gateway-attempts": str(served.attempts),
         "x-gateway-rule": served.rule,
         "x-gateway-rules-version": served.rules_version,
+        "x-gateway-registry-version": served.registry_version,
         "x-gateway-cost-usd": "" if served.cost_usd is None else f"{served.cost_usd:f}",
         "x-gateway-overhead-ms": "" if served.overhead_ms is None else f"{served.overhead_ms:.2f}",
         "x-gateway-durability": served.durability,

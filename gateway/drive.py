@@ -25,7 +25,8 @@ async def drive(exchange: Exchange, recorder: Recorder) -> Settlement:
     request = exchange.request
     attempts: tuple[Attempt, ...] = ()
     while True:
-        now = Now(request.candidates, datetime.now(UTC), random.random())  # noqa: S311  jitter, no secret
+        roll = random.random()  # noqa: S311  jitter, no secret
+        now = Now(request.candidates, datetime.now(UTC), roll, request.estimates)
         choice = next_choice(now, attempts, request.limits, request.deadline)
         if isinstance(choice, str):
             break

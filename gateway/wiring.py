@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from gateway.attempt import Attempts
 from gateway.domain.health import LiveFacts
 from gateway.domain.registry import Registry
+from gateway.domain.rules import GatewayLoad, RuleSet
 from gateway.exchange import Exchanges
 from gateway.feed import Feed
 from gateway.identity import Identify, KeyIdentity
@@ -21,11 +22,14 @@ from gateway.providers.catalogue import PROVIDERS, open_provider
 from gateway.providers.ports import CallTimeouts, Provider
 from gateway.recorder import Recorder
 from gateway.registry import load_seed
+from gateway.router import Router
 from gateway.settings import Settings
 from gateway.storage.catalogue import open_store
 from gateway.storage.ports import Store
 from gateway.storage.watch import StorageWatch
 from gateway.temporal.engine import Engine
+
+_NO_RULES = RuleSet()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,7 @@ class World:
     identity: Identify
     engine: Engine
     vitals: Vitals
+    router: Router
 
     def live(self) -> LiveFacts:
         """What is known of models and callers at this moment, over all replicas."""
@@ -81,6 +86,12 @@ async def open_world(settings: Settings) -> AsyncGenerator[World]:
         content_limit=settings.inference.log_content_limit,
     )
     identity = KeyIdentity(store.keys, cache=settings.identity.cache, max_stale=settings.identity.max_stale)
+    router = Router(
+        lambda: models,
+        lambda: _NO_RULES,
+        vitals.facts,
+        lambda: GatewayLoad(len(exchanges), settings.api.max_in_flight),
+    )
     engine = Engine(settings.temporal, store.blobs, max_starts=settings.inference.max_overlapped_starts)
     storage.start()
     feed.start()
@@ -100,6 +111,7 @@ async def open_world(settings: Settings) -> AsyncGenerator[World]:
             identity,
             engine,
             vitals,
+            router,
         )
     finally:
         await engine.close()

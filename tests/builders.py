@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from gateway.domain.errors import UpstreamUnavailable
+from gateway.domain.health import LiveFacts
 from gateway.domain.identity import ALL_RIGHTS, Caller, CallerKind, Right
 from gateway.domain.inference import (
     Attempt,
@@ -25,7 +26,9 @@ from gateway.domain.inference import (
 )
 from gateway.domain.prices import Price
 from gateway.domain.registry import Model, Registry
+from gateway.domain.rules import GatewayLoad, RuleSet
 from gateway.ids import moment_of, new_id
+from gateway.router import Router
 
 BODY = '{"model":"assistant","messages":[{"role":"user","content":"Say hello."}]}'
 QUICK = Limits(
@@ -62,6 +65,12 @@ def a_model(name: str = "good", **changes: Any) -> Model:
 def a_registry(*models: Model, **aliases: tuple[str, ...]) -> Registry:
     """A registry of these models."""
     return Registry({m.name: m for m in models}, aliases, "test")
+
+
+def a_router(registry: Registry, rules: RuleSet | None = None, live: LiveFacts | None = None) -> Router:
+    """A router over snapshots that stay as they are."""
+    in_force, known = rules or RuleSet(registry.version), live or LiveFacts()
+    return Router(lambda: registry, lambda: in_force, lambda: known, GatewayLoad)
 
 
 def a_request(**changes: Any) -> InferenceRequest:

@@ -108,7 +108,7 @@ class InferenceWorkflow:
 
     def _choose(self, request: InferenceRequest, route: Route) -> Choice | str:
         roll = workflow.random().random() if self._attempts else 0.0
-        now = Now(route.candidates, workflow.now(), roll)
+        now = Now(route.candidates, workflow.now(), roll, request.estimates)
         return next_choice(now, self._attempts, request.limits, request.deadline)
 
     async def _join(self, request: InferenceRequest, choice: Choice) -> Joined:

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import anthropic_body, headers_of, openai_body, problem_body, row_of
 from api.rest import http
-from api.service.inference import RequestFailed
+from api.service.served import RequestFailed
 from gateway import telemetry
 from gateway.domain.errors import (
     BodyTimeout,

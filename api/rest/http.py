@@ -13,7 +13,7 @@ from datetime import timedelta
 from starlette.types import Message, Receive, Scope, Send
 
 from api.headers import told_of
-from api.service.inference import Served
+from api.service.served import Served
 from gateway.domain.errors import BodyTimeout, BodyTooLarge
 
 Header = tuple[bytes, bytes]

@@ -15,7 +15,7 @@ import msgspec
 
 from api.rpc.common import DURABILITY
 from api.rpc.values import decimal, struct_of
-from api.service.inference import Served
+from api.service.served import Served
 from gateway.domain.errors import UpstreamMalformed
 from gateway.domain.inference import Durability
 from gateway.v1 import inference_pb2 as pb
@@ -54,6 +54,7 @@ def served_message(served: Served) -> pb.Served:
         attempts=served.attempts,
         rule=served.rule,
         rules_version=served.rules_version,
+        registry_version=served.registry_version,
         cost_usd=decimal(served.cost_usd),
         overhead_ms=served.overhead_ms,
         durability=DURABILITY[Durability(served.durability)] if served.durability else None,

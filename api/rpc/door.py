@@ -24,7 +24,7 @@ from api.headers import hints_of
 from api.rpc.errors import status_of, told
 from api.rpc.metadata import headers_of, told_of
 from api.service.ask import Hints
-from api.service.inference import Served
+from api.service.served import Served
 from gateway import telemetry
 from gateway.domain.errors import DeadlineExceeded, GatewayError, InvalidRequest, ShuttingDown
 from gateway.domain.identity import Caller

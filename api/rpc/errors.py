@@ -13,7 +13,7 @@ from google.rpc.status_pb2 import Status
 
 from api.errors import headers_of, row_of
 from api.rpc.metadata import Pairs, told_of
-from api.service.inference import RequestFailed, Served
+from api.service.served import RequestFailed, Served
 from gateway.domain.errors import GatewayError
 
 DOMAIN = "gateway"

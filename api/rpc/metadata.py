@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from api import headers
-from api.service.inference import Served
+from api.service.served import Served
 
 Pairs = tuple[tuple[str, str | bytes], ...]
 

@@ -6,16 +6,25 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from decimal import Decimal, InvalidOperation
+from typing import TypeVar
 
 import msgspec
 
+from api.service.traits import Message, measure
 from gateway.domain.errors import InvalidJson, InvalidRequest
-from gateway.domain.inference import Durability, Kind
+from gateway.domain.inference import Durability, Kind, Traits
+from gateway.domain.registry import BY_TAGS
+from gateway.domain.tags import parse_tags
 from gateway.providers.ports import Body
 
+T = TypeVar("T")
 _LONGEST = 256  # characters of a model name, a tag, a client's own request id
 _MOST_TAGS = 32
+_MOST_EXCLUDED = 64
 _LONGEST_DEADLINE = 7 * 86_400.0
+_DEAREST = Decimal(1_000_000)
+_PREFERENCES = ("cost", "latency", "quality")
 _PATH = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
 
 
@@ -30,17 +39,17 @@ class _Own(msgspec.Struct, forbid_unknown_fields=True):
     durability: str | None = None
     tags: dict[str, str] = {}
     metadata: dict[str, str] = {}
-
-
-class _Message(msgspec.Struct):
-    role: str
+    select: str | None = None
+    prefer: str | None = None
+    exclude: list[str] = []
+    max_cost_usd: Decimal | None = None
 
 
 class _Chat(msgspec.Struct):
     """The fields of a chat request that the gateway itself reads."""
 
     model: str
-    messages: list[_Message]
+    messages: list[Message]
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
     metadata: dict[str, str] | None = None
@@ -59,6 +68,10 @@ class Hints:
     deadline: timedelta | None = None
     durability: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    select: str | None = None
+    prefer: str | None = None
+    exclude: tuple[str, ...] = ()
+    max_cost_usd: Decimal | None = None
     idempotency_key: str | None = None
     client_request_id: str | None = None
     traceparent: str = ""
@@ -81,6 +94,7 @@ class Ask:
     durability: Durability | None
     tags: Mapping[str, str]
     metadata: Mapping[str, str]
+    traits: Traits
     hints: Hints
 
 
@@ -99,6 +113,8 @@ def read_chat(raw: bytes, hints: Hints, *, door: str) -> Ask:
         raise InvalidRequest("The request body is nested too deeply.") from e
     if not chat.model or len(chat.model) > _LONGEST:
         raise InvalidRequest(f"`model` must be a name of 1 to {_LONGEST} characters.", param="model")
+    if chat.model.startswith(BY_TAGS):
+        _check_selection(chat.model.removeprefix(BY_TAGS), "model")
     if not chat.messages:
         raise InvalidRequest("`messages` must have at least one message.", param="messages")
     own = chat.gateway or _Own()
@@ -109,6 +125,9 @@ def read_chat(raw: bytes, hints: Hints, *, door: str) -> Ask:
         text = raw.decode()
     except UnicodeDecodeError as e:
         raise InvalidJson(f"The request body is not valid UTF-8 at byte {e.start}.") from e
+    metadata = _checked({**(chat.metadata or {}), **own.metadata}, "metadata")
+    stream = bool(chat.stream)
+    traits = measure(chat.messages, body, len(raw), metadata, stream=stream)
     return Ask(
         kind=Kind.CHAT,
         endpoint="/v1/chat/completions",
@@ -116,14 +135,65 @@ def read_chat(raw: bytes, hints: Hints, *, door: str) -> Ask:
         model=chat.model,
         body=body,
         text=text,
-        stream=bool(chat.stream),
+        stream=stream,
         wants_usage=bool(chat.stream_options and chat.stream_options.include_usage),
         deadline=_deadline(own.deadline_s) or hints.deadline,
         durability=_durability(own.durability or hints.durability),
         tags=_checked({**hints.tags, **own.tags}, "gateway.tags"),
-        metadata=_checked({**(chat.metadata or {}), **own.metadata}, "metadata"),
+        metadata=metadata,
+        traits=_wishes(traits, own, hints),
         hints=hints,
     )
+
+
+def _wishes(traits: Traits, own: _Own, hints: Hints) -> Traits:
+    """The traits with what the caller would rather have; the body's word goes before a header's."""
+    select, where_select = _said(own.select, hints.select, "select")
+    prefer, where_prefer = _said(own.prefer, hints.prefer, "prefer")
+    exclude, where_exclude = _said(tuple(own.exclude) or None, hints.exclude or None, "exclude")
+    most, where_most = _said(own.max_cost_usd, hints.max_cost_usd, "max_cost_usd")
+    if select is None and prefer is None and exclude is None and most is None:
+        return traits
+    if select is not None:
+        _check_selection(select, where_select)
+    if prefer is not None and prefer not in _PREFERENCES:
+        known = ", ".join(_PREFERENCES)
+        raise InvalidRequest(
+            f"`{where_prefer}` must be one of {known}, not `{prefer[:_LONGEST]}`.", param=where_prefer
+        )
+    if exclude and not (
+        len(exclude) <= _MOST_EXCLUDED and all(0 < len(name) <= _LONGEST for name in exclude)
+    ):
+        raise InvalidRequest(
+            f"`{where_exclude}` must be at most {_MOST_EXCLUDED} names of models.", param=where_exclude
+        )
+    if most is not None and not (most.is_finite() and 0 <= most <= _DEAREST):
+        raise InvalidRequest(
+            f"`{where_most}` must be USD from 0 to {_DEAREST}, such as 0.50.", param=where_most
+        )
+    return replace(
+        traits,
+        select=select or "",
+        prefer=prefer or "",
+        exclude=exclude or (),
+        max_cost_usd=None
+        if most is None
+        else +most,  # to 28 digits: a caller may have written any number of them
+    )
+
+
+def _said(own: T | None, hinted: T | None, name: str) -> tuple[T | None, str]:
+    """What was said, and where: errors name the field or the header."""
+    if own is None and hinted is not None:
+        return hinted, f"x-gateway-{name.replace('_', '-')}"
+    return own, f"gateway.{name}"
+
+
+def _check_selection(text: str, where: str) -> None:
+    try:
+        parse_tags(text)
+    except ValueError as e:
+        raise InvalidRequest(f"`{where}`: {e}.", param=where) from e
 
 
 class _Job(msgspec.Struct, forbid_unknown_fields=True):
@@ -209,10 +279,20 @@ def _checked(pairs: Mapping[str, str], where: str) -> Mapping[str, str]:
     return pairs
 
 
-def tags_of(header: str) -> Mapping[str, str]:
-    """The tags of a header such as `team=search,env=prod`. Raises InvalidRequest."""
+def tags_of(header: str, where: str = "x-gateway-tags") -> Mapping[str, str]:
+    """The tags of a header such as `team=search,env=prod`; a word alone has no value. Raises InvalidRequest."""
     pairs: dict[str, str] = {}
     for part in filter(None, (p.strip() for p in header.split(","))):
         name, _, value = part.partition("=")
         pairs[name.strip()] = value.strip()
-    return _checked(pairs, "x-gateway-tags")
+    return _checked(pairs, where)
+
+
+def usd_of(header: str | None, where: str) -> Decimal | None:
+    """The amount of a header such as `0.50`. Raises InvalidRequest naming the header."""
+    if header is None:
+        return None
+    try:
+        return Decimal(header.strip())
+    except InvalidOperation as e:
+        raise InvalidRequest(f"`{where}` must be USD such as 0.50.", param=where) from e

@@ -3,37 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
 
+from api.service.accept import Terms, accept, limits_of
 from api.service.ask import Ask
+from api.service.served import RequestFailed, Served
 from gateway import telemetry
 from gateway.attempt import Attempts, Stream
 from gateway.domain.errors import (
     DeadlineExceeded,
     EngineUnavailable,
     GatewayError,
-    InvalidRequest,
-    ModelNotFound,
     Overloaded,
     ShuttingDown,
     StorageUnavailable,
 )
 from gateway.domain.identity import Caller, Right
-from gateway.domain.inference import Durability, Failure, InferenceRequest, Limits, Mode
-from gateway.domain.registry import Registry
+from gateway.domain.inference import Durability, Failure, InferenceRequest, Mode
 from gateway.domain.retries import Now, next_choice
-from gateway.domain.rules import Asked, Asking, Decision, Facts, RuleSet, decide
 from gateway.drive import drive
 from gateway.exchange import Exchange, Exchanges
-from gateway.ids import moment_of, new_id
 from gateway.providers.ports import Event, Reply
 from gateway.recorder import Recorder
-from gateway.settings import Fallback, Inference
+from gateway.router import Router
+from gateway.settings import Inference
 
 _RETRY_SOON = timedelta(seconds=1)
 _PATIENCE = (
@@ -57,33 +54,6 @@ class StartsWorkflows(Protocol):
     async def start(self, request: InferenceRequest) -> bool:
         """Commit the start of a request's workflow. Raises EngineUnavailable."""
         ...
-
-
-@dataclass(slots=True)
-class Served:
-    """What the response's headers tell, as far as it is known yet."""
-
-    request_id: str
-    trace_id: str = ""
-    durability: str = ""
-    model: str = ""
-    provider: str = ""
-    attempts: int = 0
-    rule: str = ""
-    rules_version: str = ""
-    cost_usd: Decimal | None = None
-    overhead_ms: float | None = None
-    workflow_id: str = ""
-
-
-class RequestFailed(Exception):
-    """A request that was accepted and could not be answered: the error, and what is known of the request."""
-
-    def __init__(self, error: GatewayError, served: Served) -> None:
-        """`error` carries the code; `served` the headers."""
-        super().__init__(error.code)
-        self.error = error
-        self.served = served
 
 
 class OpenStream:
@@ -124,7 +94,7 @@ class InferenceService:
     def __init__(
         self,
         *,
-        registry: Callable[[], Registry],
+        router: Router,
         attempts: Attempts,
         exchanges: Exchanges,
         recorder: Recorder,
@@ -134,7 +104,7 @@ class InferenceService:
         max_in_flight: int,
     ) -> None:
         """`storage_up` tells whether the database answered last time."""
-        self._registry = registry
+        self._router = router
         self._attempts = attempts
         self._exchanges = exchanges
         self._recorder = recorder
@@ -199,19 +169,20 @@ class InferenceService:
         self._admit()
         terms = Terms(
             mode=mode,
-            durability=ask.durability or Durability(self._settings.durability),
+            durability=Durability(self._settings.durability),
             deadline=self._settings.deadline,
             max_deadline=self._settings.max_deadline,
             limits=limits_of(self._settings.fallback),
             origin=self._exchanges.origin,
         )
-        request, decision = accept(caller, ask, self._registry(), terms)
+        request, decision = accept(caller, ask, self._router, terms)
         served = Served(
             request_id=request.id,
             trace_id=request.trace_id,
             durability=request.durability.value,
             rule=decision.rule,
             rules_version=decision.rules_version,
+            registry_version=decision.registry_version,
             workflow_id=request.id,
         )
         exchange = Exchange(request, ask.body, self._attempts)
@@ -239,7 +210,7 @@ class InferenceService:
     def _call_first(self, exchange: Exchange) -> None:
         self._exchanges.open(exchange)
         request = exchange.request
-        now = Now(request.candidates, request.accepted_at)
+        now = Now(request.candidates, request.accepted_at, estimates=request.estimates)
         choice = next_choice(now, (), request.limits, request.deadline)
         if not isinstance(choice, str):
             exchange.begin(1, choice)
@@ -309,97 +280,6 @@ class InferenceService:
         except GatewayError as e:
             _note(served, exchange)
             raise RequestFailed(e, served) from e
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """On which terms requests of one kind are accepted; `deadline` is for those that say none."""
-
-    mode: Mode
-    durability: Durability
-    deadline: timedelta
-    max_deadline: timedelta
-    limits: Limits
-    origin: str = ""
-
-
-def accept(
-    caller: Caller,
-    ask: Ask,
-    registry: Registry,
-    terms: Terms,
-    *,
-    request_id: str | None = None,
-    fingerprint: str = "",
-) -> tuple[InferenceRequest, Decision]:
-    """Make the request that the gateway commits itself to, and the first decision about it.
-
-    Raises ModelNotFound, alike for what is unknown and what the caller may not use, and InvalidRequest.
-    """
-    models = registry.candidates(ask.model, ask.kind, caller)
-    if not models:
-        raise ModelNotFound(
-            f"The model `{ask.model}` does not exist or you do not have access to it.", param="model"
-        )
-    if ask.deadline is not None and ask.deadline > terms.max_deadline:
-        raise InvalidRequest(
-            f"The deadline must not be longer than {terms.max_deadline.total_seconds():.0f} seconds.",
-            param="deadline",
-        )
-    # An id that was derived from an Idempotency-Key does not say when it was made.
-    derived = request_id is not None
-    request_id = request_id or ask.hints.request_id or new_id()
-    at = datetime.now(UTC) if derived else moment_of(request_id)
-    facts = Facts(
-        Asked(
-            model=ask.model,
-            kind=ask.kind,
-            mode=terms.mode,
-            door=ask.door,
-            tags=ask.tags,
-            metadata=ask.metadata,
-        ),
-        models,
-        at,
-        Asking(caller.id, caller.name, caller.kind.value, caller.tags),
-        registry_version=registry.version,
-        roll=random.random(),  # noqa: S311  no secret
-    )
-    decision = decide(RuleSet(registry.version), facts)
-    request = InferenceRequest(
-        id=request_id,
-        kind=ask.kind,
-        mode=terms.mode,
-        endpoint=ask.endpoint,
-        door=ask.door,
-        caller=caller.id,
-        model=ask.model,
-        body=ask.text,
-        accepted_at=at,
-        deadline=at + (ask.deadline or terms.deadline),
-        durability=terms.durability,
-        origin=terms.origin,
-        candidates=decision.ranked,
-        rules_version=decision.rules_version,
-        limits=terms.limits,
-        tags=ask.tags,
-        metadata=ask.metadata,
-        trace_id=ask.hints.trace_id,
-        traceparent=ask.hints.traceparent,
-        client_request_id=ask.hints.client_request_id,
-        fingerprint=fingerprint,
-    )
-    return request, decision
-
-
-def limits_of(fallback: Fallback) -> Limits:
-    """The bounds of a request's attempts, from the settings."""
-    return Limits(
-        attempts=fallback.attempts,
-        backoff_initial=fallback.backoff_initial,
-        backoff_factor=fallback.backoff_factor,
-        backoff_max=fallback.backoff_max,
-    )
 
 
 def _note(served: Served, exchange: Exchange) -> None:

@@ -9,8 +9,9 @@ from datetime import timedelta
 from hashlib import sha256
 from typing import Protocol
 
+from api.service.accept import Terms, accept, limits_of
 from api.service.ask import Ask
-from api.service.inference import RequestFailed, Served, Terms, accept, limits_of
+from api.service.served import RequestFailed, Served
 from gateway.domain.errors import (
     IdempotencyMismatch,
     InvalidRequest,
@@ -22,8 +23,8 @@ from gateway.domain.errors import (
 from gateway.domain.identity import Caller, Right
 from gateway.domain.inference import Durability, InferenceRequest, Mode, Status
 from gateway.domain.jobs import Job, job_of
-from gateway.domain.registry import Registry
 from gateway.ids import derive_id, parse_id
+from gateway.router import Router
 from gateway.settings import Settings
 from gateway.storage.ports import Claims, Jobs, Page
 
@@ -48,7 +49,7 @@ class JobsService:
     def __init__(
         self,
         *,
-        registry: Callable[[], Registry],
+        router: Router,
         engine: RunsJobs,
         jobs: Jobs,
         claims: Claims,
@@ -57,7 +58,7 @@ class JobsService:
         channels: frozenset[str] = frozenset(),
     ) -> None:
         """`channels` are the ways of delivery that this installation has."""
-        self._registry = registry
+        self._router = router
         self._engine = engine
         self._jobs = jobs
         self._claims = claims
@@ -89,7 +90,7 @@ class JobsService:
         request, _ = accept(
             caller,
             ask,
-            self._registry(),
+            self._router,
             terms,
             request_id=None if key is None else derive_id(caller.id, key),
             fingerprint=fingerprint,

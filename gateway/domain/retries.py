@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from gateway.domain.inference import LEAST_TIME, Attempt, Choice, Limits, Outcome
+
+_NOTHING = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
 class Now:
-    """What is known when something is tried: the candidates, best first, the time, and the dice for the jitter."""
+    """What is known when something is tried: the candidates, best first, the time, and the dice for the jitter.
+
+    `estimates` are what the request would cost at candidates whose price is known.
+    """
 
     candidates: tuple[str, ...]
     at: datetime
     roll: float = 0.0
+    estimates: Mapping[str, Decimal] = field(default_factory=dict)
 
 
 def next_choice(now: Now, attempts: tuple[Attempt, ...], limits: Limits, deadline: datetime) -> Choice | str:
@@ -28,6 +36,7 @@ def next_choice(now: Now, attempts: tuple[Attempt, ...], limits: Limits, deadlin
         stop = "the deadline has passed"
     if stop is not None:
         return stop
+    now = _affordable(now, attempts, limits)
     failed = [a for a in attempts if a.failure is not None]
     tried = {a.model for a in failed}
     fresh = next((name for name in now.candidates if name not in tried), None)
@@ -37,6 +46,21 @@ def next_choice(now: Now, attempts: tuple[Attempt, ...], limits: Limits, deadlin
     if last is None or last.failure is None:
         return Choice(fresh, "first choice")
     return Choice(fresh, f"fallback after {last.model} failed: {last.failure.code}")
+
+
+def _affordable(now: Now, attempts: tuple[Attempt, ...], limits: Limits) -> Now:
+    """The candidates at which one more attempt stays within the cost limit; one of unknown price does."""
+    if limits.cost_usd is None:
+        return now
+    left = limits.cost_usd - spent(attempts, now.estimates)
+    cheap = tuple(name for name in now.candidates if now.estimates.get(name, _NOTHING) <= left)
+    return replace(now, candidates=cheap)
+
+
+def spent(attempts: tuple[Attempt, ...], estimates: Mapping[str, Decimal]) -> Decimal:
+    """What attempts cost together: as it is known, else as it was estimated."""
+    costs = (a.cost_usd if a.cost_usd is not None else estimates.get(a.model, _NOTHING) for a in attempts)
+    return sum(costs, _NOTHING)
 
 
 def _reason_to_stop(attempts: tuple[Attempt, ...], limits: Limits) -> str | None:
@@ -65,7 +89,11 @@ def _again(now: Now, attempts: tuple[Attempt, ...], limits: Limits, deadline: da
         key=lambda a: a.number,
     )
     if not waiting:
-        return "no candidate is left"
+        return (
+            "no candidate is left"
+            if limits.cost_usd is None
+            else "no candidate is left within the cost limit"
+        )
     chosen = waiting[0]
     rounds = sum(1 for a in attempts if a.model == chosen.model) - 1
     # The exponent is bounded: a job may go round for a day, and the wait is capped long before.

@@ -108,7 +108,7 @@ class ChatStreamRequest(_message.Message):
     def __init__(self, chat: _Optional[_Union[ChatRequest, _Mapping]] = ...) -> None: ...
 
 class GatewayOptions(_message.Message):
-    __slots__ = ("deadline", "durability", "tags", "metadata")
+    __slots__ = ("deadline", "durability", "tags", "metadata", "select", "prefer", "exclude", "max_cost_usd")
     class TagsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -127,11 +127,19 @@ class GatewayOptions(_message.Message):
     DURABILITY_FIELD_NUMBER: _ClassVar[int]
     TAGS_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
+    SELECT_FIELD_NUMBER: _ClassVar[int]
+    PREFER_FIELD_NUMBER: _ClassVar[int]
+    EXCLUDE_FIELD_NUMBER: _ClassVar[int]
+    MAX_COST_USD_FIELD_NUMBER: _ClassVar[int]
     deadline: _duration_pb2.Duration
     durability: _common_pb2.Durability
     tags: _containers.ScalarMap[str, str]
     metadata: _containers.ScalarMap[str, str]
-    def __init__(self, deadline: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., durability: _Optional[_Union[_common_pb2.Durability, str]] = ..., tags: _Optional[_Mapping[str, str]] = ..., metadata: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    select: str
+    prefer: str
+    exclude: _containers.RepeatedScalarFieldContainer[str]
+    max_cost_usd: str
+    def __init__(self, deadline: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., durability: _Optional[_Union[_common_pb2.Durability, str]] = ..., tags: _Optional[_Mapping[str, str]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., select: _Optional[str] = ..., prefer: _Optional[str] = ..., exclude: _Optional[_Iterable[str]] = ..., max_cost_usd: _Optional[str] = ...) -> None: ...
 
 class ChatMessage(_message.Message):
     __slots__ = ("role", "content", "parts", "name", "tool_calls", "tool_call_id", "refusal", "reasoning_content", "extras")
@@ -460,7 +468,7 @@ class CompletionTokensDetails(_message.Message):
     def __init__(self, reasoning_tokens: _Optional[int] = ..., audio_tokens: _Optional[int] = ..., accepted_prediction_tokens: _Optional[int] = ..., rejected_prediction_tokens: _Optional[int] = ..., extras: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
 
 class Served(_message.Message):
-    __slots__ = ("request_id", "model", "provider", "attempts", "rule", "rules_version", "cost_usd", "overhead_ms", "durability", "workflow_id", "trace_id")
+    __slots__ = ("request_id", "model", "provider", "attempts", "rule", "rules_version", "cost_usd", "overhead_ms", "durability", "workflow_id", "trace_id", "registry_version")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
@@ -472,6 +480,7 @@ class Served(_message.Message):
     DURABILITY_FIELD_NUMBER: _ClassVar[int]
     WORKFLOW_ID_FIELD_NUMBER: _ClassVar[int]
     TRACE_ID_FIELD_NUMBER: _ClassVar[int]
+    REGISTRY_VERSION_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     model: str
     provider: str
@@ -483,4 +492,5 @@ class Served(_message.Message):
     durability: _common_pb2.Durability
     workflow_id: str
     trace_id: str
-    def __init__(self, request_id: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., attempts: _Optional[int] = ..., rule: _Optional[str] = ..., rules_version: _Optional[str] = ..., cost_usd: _Optional[str] = ..., overhead_ms: _Optional[float] = ..., durability: _Optional[_Union[_common_pb2.Durability, str]] = ..., workflow_id: _Optional[str] = ..., trace_id: _Optional[str] = ...) -> None: ...
+    registry_version: str
+    def __init__(self, request_id: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., attempts: _Optional[int] = ..., rule: _Optional[str] = ..., rules_version: _Optional[str] = ..., cost_usd: _Optional[str] = ..., overhead_ms: _Optional[float] = ..., durability: _Optional[_Union[_common_pb2.Durability, str]] = ..., workflow_id: _Optional[str] = ..., trace_id: _Optional[str] = ..., registry_version: _Optional[str] = ...) -> None: ...

@@ -29,7 +29,8 @@ class InferenceServiceStub:
     """Answers callers who wait. The deadline of the rpc is the request's own; cancelling the rpc cancels the request.
 
     Metadata: `authorization: Bearer KEY` or `x-api-key`; optionally `x-gateway-tags: team=search,env=prod`,
-    `x-gateway-durability`, `x-client-request-id`, `traceparent` and `tracestate`. Answers carry `x-request-id` and
+    `x-gateway-select`, `x-gateway-prefer`, `x-gateway-exclude`, `x-gateway-max-cost-usd`, `x-gateway-durability`,
+    `x-client-request-id`, `traceparent` and `tracestate`. Answers carry `x-request-id` and
     `x-gateway-*` in initial metadata, errors in trailing metadata beside a google.rpc.Status whose ErrorInfo.reason is
     the gateway's own code.
     """
@@ -56,7 +57,8 @@ class InferenceServiceServicer:
     """Answers callers who wait. The deadline of the rpc is the request's own; cancelling the rpc cancels the request.
 
     Metadata: `authorization: Bearer KEY` or `x-api-key`; optionally `x-gateway-tags: team=search,env=prod`,
-    `x-gateway-durability`, `x-client-request-id`, `traceparent` and `tracestate`. Answers carry `x-request-id` and
+    `x-gateway-select`, `x-gateway-prefer`, `x-gateway-exclude`, `x-gateway-max-cost-usd`, `x-gateway-durability`,
+    `x-client-request-id`, `traceparent` and `tracestate`. Answers carry `x-request-id` and
     `x-gateway-*` in initial metadata, errors in trailing metadata beside a google.rpc.Status whose ErrorInfo.reason is
     the gateway's own code.
     """
@@ -100,7 +102,8 @@ class InferenceService:
     """Answers callers who wait. The deadline of the rpc is the request's own; cancelling the rpc cancels the request.
 
     Metadata: `authorization: Bearer KEY` or `x-api-key`; optionally `x-gateway-tags: team=search,env=prod`,
-    `x-gateway-durability`, `x-client-request-id`, `traceparent` and `tracestate`. Answers carry `x-request-id` and
+    `x-gateway-select`, `x-gateway-prefer`, `x-gateway-exclude`, `x-gateway-max-cost-usd`, `x-gateway-durability`,
+    `x-client-request-id`, `traceparent` and `tracestate`. Answers carry `x-request-id` and
     `x-gateway-*` in initial metadata, errors in trailing metadata beside a google.rpc.Status whose ErrorInfo.reason is
     the gateway's own code.
     """

@@ -106,10 +106,11 @@ async def test_models_are_what_this_caller_may_use(rest, world):
     assert said["object"] == "list"
     assert [(m["id"], m["object"], m["owned_by"]) for m in said["data"]] == [
         ("assistant", "model", "llm-gateway"),
+        ("auto", "model", "llm-gateway"),
         ("good", "model", "scripted"),
     ]
     assert all(isinstance(m["created"], int) for m in said["data"])
-    assert (await rest.get("/v1/models/good")).json() == said["data"][1]
+    assert (await rest.get("/v1/models/good")).json() == said["data"][2]
     for name in ("dear", "nobody", "a/b/c"):
         response = await rest.get(f"/v1/models/{name}")
         assert (response.status_code, error_of(response)["code"]) == (404, "model_not_found")

@@ -202,10 +202,11 @@ async def test_models_are_what_this_caller_may_use(channel, world):
     listed = (await models.List(models_pb2.ModelsServiceListRequest(), metadata=bearer())).models
     assert [(offer.id, offer.owned_by) for offer in listed] == [
         ("assistant", "llm-gateway"),
+        ("auto", "llm-gateway"),
         ("good", "scripted"),
     ]
     one = (await models.Get(models_pb2.ModelsServiceGetRequest(id="good"), metadata=bearer())).model
-    assert one == listed[1]
+    assert one == listed[2]
     for name in ("dear", "nobody"):
         call = models.Get(models_pb2.ModelsServiceGetRequest(id=name), metadata=bearer())
         assert await code_of(call) == ("NOT_FOUND", "model_not_found")

@@ -24,7 +24,7 @@ from gateway.attempt import Attempts, Try
 from gateway.domain.errors import EngineUnavailable, StorageUnavailable, Unauthenticated
 from gateway.domain.identity import Caller, Right
 from gateway.domain.inference import Attempt, InferenceRequest, Mode, settle
-from gateway.domain.registry import Registry
+from gateway.domain.registry import ModelState, Registry
 from gateway.domain.retries import Now, next_choice
 from gateway.drive import drive
 from gateway.exchange import Exchanges
@@ -33,7 +33,7 @@ from gateway.providers.ports import CallTimeouts
 from gateway.recorder import Recorder
 from gateway.settings import Api, Inference, Settings
 from gateway.storage.memory import MemoryStore
-from tests.builders import a_caller, a_model, a_registry, an_admin
+from tests.builders import a_caller, a_model, a_registry, a_router, an_admin
 
 KEY, OTHER, ADMIN, POWERLESS = "sk-agent", "sk-other", "sk-admin", "sk-powerless"
 CALLERS = {
@@ -132,6 +132,7 @@ def registry() -> Registry:
         a_model("limited", upstream_model="scripted-429?retry_after=7"),
         a_model("rejects", upstream_model="scripted-400"),
         a_model("breaks", upstream_model="scripted-close-mid-stream"),
+        a_model("off", state=ModelState.DISABLED),
         assistant=("down", "good"),
     )
 
@@ -164,8 +165,9 @@ def a_world(settings: Settings | None = None) -> World:
     )
     recorder = Recorder(store.requests, store.claims, exchanges, log_content=True, content_limit=100_000)
     engine = Engine(exchanges, attempts, recorder, store)
+    router = a_router(models)
     inference = InferenceService(
-        registry=lambda: models,
+        router=router,
         attempts=attempts,
         exchanges=exchanges,
         recorder=recorder,
@@ -175,7 +177,7 @@ def a_world(settings: Settings | None = None) -> World:
         max_in_flight=settings.api.max_in_flight,
     )
     jobs = JobsService(
-        registry=lambda: models,
+        router=router,
         engine=engine,
         jobs=store.jobs,
         claims=store.claims,
@@ -192,7 +194,7 @@ def a_world(settings: Settings | None = None) -> World:
         inference=inference,
         jobs=jobs,
         requests=RequestsService(store.requests),
-        models=ModelsService(lambda: models),
+        models=ModelsService(lambda: models, router),
     )
 
 

@@ -16,8 +16,9 @@ from api.headers import hints_of
 from api.rest import http
 from api.rest.jobs import send_accepted
 from api.service.ask import Ask, read_chat
-from api.service.inference import InferenceService, OpenStream, RequestFailed, Served
+from api.service.inference import InferenceService, OpenStream
 from api.service.jobs import JobsService
+from api.service.served import RequestFailed, Served
 from gateway import telemetry
 from gateway.domain.identity import Caller
 from gateway.identity import Identify
@@ -34,8 +35,8 @@ OPENAPI: dict[str, Any] = {
     "tags": ["inference"],
     "summary": "Chat with a model",
     "description": (
-        "OpenAI's chat completions. `model` is a name or an alias; fields that the gateway does not know are passed on "
-        "untouched. `Prefer: respond-async` makes it a job: 202 with its address."
+        "OpenAI's chat completions. `model` is a name, an alias, `auto` or `tags:…`; fields that the gateway does not "
+        "know are passed on untouched. `Prefer: respond-async` makes it a job: 202 with its address."
     ),
     "requestBody": {
         "required": True,
@@ -45,7 +46,12 @@ OPENAPI: dict[str, Any] = {
                     "type": "object",
                     "required": ["model", "messages"],
                     "properties": {
-                        "model": {"type": "string"},
+                        "model": {
+                            "type": "string",
+                            "description": (
+                                "A model, an alias, `auto`, or tags such as `tags:location=on-prem,size=small`."
+                            ),
+                        },
                         "messages": {
                             "type": "array",
                             "minItems": 1,
@@ -69,6 +75,16 @@ OPENAPI: dict[str, Any] = {
                                 "durability": {"type": "string", "enum": ["overlapped", "start-first"]},
                                 "tags": {"type": "object", "additionalProperties": {"type": "string"}},
                                 "metadata": {"type": "object", "additionalProperties": {"type": "string"}},
+                                "select": {
+                                    "type": "string",
+                                    "description": "Tags that a model must have, beside what `model` says.",
+                                },
+                                "prefer": {"type": "string", "enum": ["cost", "latency", "quality"]},
+                                "exclude": {"type": "array", "items": {"type": "string"}, "maxItems": 64},
+                                "max_cost_usd": {
+                                    "description": "A bound in USD on all attempts together.",
+                                    "anyOf": [{"type": "number"}, {"type": "string"}],
+                                },
                             },
                         },
                     },

@@ -17,7 +17,7 @@ def router(identity: Identify, service: ModelsService) -> APIRouter:
 
     @routes.get("")
     async def find(request: Request) -> dict[str, Any]:
-        """All names and aliases that this caller may use."""
+        """All names and aliases that this caller may use, and `auto`."""
         caller = await authenticate(identity, request.scope["gateway"]["headers"])
         return {"object": "list", "data": [_shape(offer) for offer in service.find(caller)]}
 

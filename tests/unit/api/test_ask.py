@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from decimal import Decimal
 
 import msgspec
 import pytest
@@ -244,3 +245,69 @@ def test_tags_are_read_from_a_header(header, tags):
 def test_tags_that_cannot_be_are_refused(header):
     with pytest.raises(InvalidRequest):
         tags_of(header)
+
+
+# ---- wishes --------------------------------------------------------------------------------------------------------
+def test_wishes_are_read_from_our_field_and_from_headers_and_our_field_goes_first():
+    own = {"select": "gpu", "prefer": "cost", "exclude": ["a"], "max_cost_usd": 0.5}
+    said = Hints(select="!gpu", prefer="latency", exclude=("b", "c"), max_cost_usd=Decimal(1))
+    for hints in (Hints(), said):
+        traits = read(hints=hints, gateway=own).traits
+        assert (traits.select, traits.prefer, traits.exclude) == ("gpu", "cost", ("a",))
+        assert traits.max_cost_usd == Decimal("0.5")
+    traits = read(hints=said).traits
+    assert (traits.select, traits.prefer, traits.exclude) == ("!gpu", "latency", ("b", "c"))
+    assert traits.max_cost_usd == Decimal(1)
+
+
+@pytest.mark.parametrize("amount", [0, 0.1, "0.10", "1e-3", 1_000_000])
+def test_an_amount_is_a_number_or_a_decimal_in_quotes(amount):
+    assert read(gateway={"max_cost_usd": amount}).traits.max_cost_usd == Decimal(str(amount))
+
+
+@pytest.mark.parametrize(
+    ("own", "param"),
+    [
+        ({"select": "a,,b"}, "gateway.select"),
+        ({"select": "=b"}, "gateway.select"),
+        ({"prefer": "speed"}, "gateway.prefer"),
+        ({"exclude": [""]}, "gateway.exclude"),
+        ({"exclude": ["a"] * 65}, "gateway.exclude"),
+        ({"exclude": "a"}, "gateway.exclude"),
+        ({"max_cost_usd": -0.1}, "gateway.max_cost_usd"),
+        ({"max_cost_usd": "NaN"}, "gateway.max_cost_usd"),
+        ({"max_cost_usd": "1e9"}, "gateway.max_cost_usd"),
+        ({"max_cost_usd": "much"}, "gateway.max_cost_usd"),
+    ],
+)
+def test_a_wish_that_cannot_be_is_refused_by_its_field(own, param):
+    with pytest.raises(InvalidRequest) as e:
+        read(gateway=own)
+    assert e.value.param == param
+
+
+@pytest.mark.parametrize(
+    ("hints", "param"),
+    [
+        (Hints(select="!"), "x-gateway-select"),
+        (Hints(prefer="speed"), "x-gateway-prefer"),
+        (Hints(exclude=("x" * 300,)), "x-gateway-exclude"),
+        (Hints(max_cost_usd=Decimal(-1)), "x-gateway-max-cost-usd"),
+    ],
+)
+def test_a_wish_of_a_header_is_refused_by_the_headers_name(hints, param):
+    with pytest.raises(InvalidRequest) as e:
+        read(hints=hints)
+    assert e.value.param == param
+
+
+@pytest.mark.parametrize("tags", ["location=on-prem,", "!", "a=", "a=b|", "size = large | small,!"])
+def test_tags_that_are_none_are_refused_by_the_field_model(tags):
+    with pytest.raises(InvalidRequest) as e:
+        read(model=f"tags:{tags}")
+    assert e.value.param == "model"
+    assert "expected" in e.value.message
+
+
+def test_an_amount_of_endless_length_is_cut():
+    assert len(str(read(gateway={"max_cost_usd": "0." + "1" * 5000}).traits.max_cost_usd)) == 30

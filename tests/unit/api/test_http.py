@@ -17,7 +17,7 @@ from api.rest.http import (
     read_body,
     served_headers,
 )
-from api.service.inference import Served
+from api.service.served import Served
 from gateway.domain.errors import BodyTimeout, BodyTooLarge, InvalidRequest
 from gateway.telemetry import DoorSpan
 
@@ -238,3 +238,22 @@ def test_what_the_headers_say_is_heard():
     assert hints.client_request_id == "x" * 256
     assert hints.trace_id == "0af7651916cd43dd8448eb211c80319c"
     assert hints_of({**headers, "x-gateway-tags": "b=2"}, DoorSpan("GET /", {}, {}), "r").tags == {"b": "2"}
+
+
+def test_wishes_in_headers_are_heard():
+    headers = {
+        "x-gateway-select": "location=on-prem",
+        "x-gateway-prefer": "cost",
+        "x-gateway-exclude": "a, b,",
+        "x-gateway-max-cost-usd": " 0.50 ",
+    }
+    hints = hints_of(headers, DoorSpan("GET /", headers, {}), "r-1")
+    assert (hints.select, hints.prefer, hints.exclude) == ("location=on-prem", "cost", ("a", "b"))
+    assert hints.max_cost_usd == Decimal("0.50")
+
+
+def test_a_wish_that_is_no_amount_is_refused_by_its_header():
+    headers = {"x-gateway-max-cost-usd": "half a dollar"}
+    with pytest.raises(InvalidRequest) as e:
+        hints_of(headers, DoorSpan("GET /", headers, {}), "r-1")
+    assert e.value.param == "x-gateway-max-cost-usd"

@@ -1,0 +1,211 @@
+"""Measuring a request for the rules: how large it is, what a model must be able to, which conversation it belongs to.
+
+Everything here runs once for each request before its model is called, so nothing is parsed twice and nothing is
+tokenised: a count of characters is within a third of the true number of tokens for prose and code in most scripts,
+which is what a choice between context windows and prices needs. What is billed comes from the provider.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from math import ceil
+
+import msgspec
+
+from gateway.domain.inference import Traits
+from gateway.domain.registry import Capability
+from gateway.providers.ports import Body
+
+_CHARS_PER_TOKEN = 4
+_DENSE = 0.9  # more bytes beyond the first a character than this: a script whose characters are tokens of their own
+_PER_DENSE_BYTE = (
+    0.465  # tokens for each such byte, so that a Chinese character comes to three quarters of one
+)
+_PER_MESSAGE = 4  # tokens that a chat template adds round each message
+_PER_IMAGE = 765  # a picture of 1024 × 1024 at full detail, OpenAI's count; small ones cost less
+_AUDIO_BYTES_PER_TOKEN = 3_000  # base64: between compressed speech and plain samples
+_FILE_BYTES_PER_TOKEN = 64  # base64: a page of PDF is some 80 kB and a thousand tokens
+_HASHED = 8_192  # bytes of a message that tell a conversation from another
+_OPENING = 4  # messages in which a conversation's first word of a user is looked for
+
+_NOTHING = msgspec.Raw(b"")
+
+
+class Message(msgspec.Struct):
+    """A message as far as it is measured."""
+
+    role: str
+    content: msgspec.Raw = _NOTHING
+    tool_calls: msgspec.Raw = _NOTHING
+
+
+class _Part(msgspec.Struct):
+    type: str = ""
+    text: msgspec.Raw = _NOTHING
+    image_url: msgspec.Raw = _NOTHING
+    input_audio: msgspec.Raw = _NOTHING
+    file: msgspec.Raw = _NOTHING
+
+
+class _Format(msgspec.Struct):
+    type: str = ""
+
+
+_parts = msgspec.json.Decoder(list[_Part])
+_format = msgspec.json.Decoder(_Format)
+_whole = msgspec.json.Decoder(int)
+_text = msgspec.json.Decoder(str)
+_words = msgspec.json.Decoder(list[str])
+
+
+def measure(
+    messages: Sequence[Message], body: Body, size: int, metadata: Mapping[str, str], *, stream: bool
+) -> Traits:
+    """The traits of a chat request: of its messages, its other fields, and its `size` in bytes.
+
+    A field of a kind that we do not expect counts nothing: whether it is right is for the provider to say.
+    """
+    counted = _Counted()
+    for message in messages:
+        counted.add(message)
+    return Traits(
+        input_tokens=counted.tokens + (_size(body.get("tools")) + _size(body.get("functions"))) // 4,
+        max_output=_whole_of(body.get("max_completion_tokens")) or _whole_of(body.get("max_tokens")),
+        body_bytes=size,
+        needs=_needs(body, counted, stream=stream),
+        images=counted.images,
+        conversation=_conversation(messages, body, metadata),
+    )
+
+
+class _Counted:
+    """What the messages hold together."""
+
+    def __init__(self) -> None:
+        self.tokens = 0
+        self.images = 0
+        self.audio = False
+
+    def add(self, message: Message) -> None:
+        self.tokens += _PER_MESSAGE + _tokens(message.tool_calls)
+        content = bytes(message.content)
+        if content[:1] != b"[":
+            self.tokens += _tokens(content)
+            return
+        try:
+            parts = _parts.decode(content)
+        except msgspec.DecodeError:
+            self.tokens += _tokens(content)
+            return
+        for part in parts:
+            self._add_part(part)
+
+    def _add_part(self, part: _Part) -> None:
+        self.tokens += _tokens(part.text)
+        if _size(part.image_url):
+            self.images += 1
+            self.tokens += _PER_IMAGE
+        if audio := _size(part.input_audio):
+            self.audio = True
+            self.tokens += audio // _AUDIO_BYTES_PER_TOKEN
+        self.tokens += _size(part.file) // _FILE_BYTES_PER_TOKEN
+
+
+def _needs(body: Body, counted: _Counted, *, stream: bool) -> tuple[str, ...]:
+    needs: list[str] = []
+    if counted.audio or "audio" in _words_of(body.get("modalities")):
+        needs.append(Capability.AUDIO.value)
+    if _is_true(body.get("logprobs")):
+        needs.append(Capability.LOGPROBS.value)
+    tools = _is_filled(body.get("tools")) or _is_filled(body.get("functions"))
+    if tools and _is_true(body.get("parallel_tool_calls")):
+        needs.append(Capability.PARALLEL_TOOLS.value)
+    if _text_of(body.get("reasoning_effort")) not in ("", "none"):
+        needs.append(Capability.REASONING.value)
+    if stream:
+        needs.append(Capability.STREAMING.value)
+    if _type_of(body.get("response_format")) == "json_schema":
+        needs.append(Capability.STRUCTURED_OUTPUT.value)
+    if tools:
+        needs.append(Capability.TOOLS.value)
+    if counted.images:
+        needs.append(Capability.VISION.value)
+    return tuple(needs)
+
+
+def _conversation(messages: Sequence[Message], body: Body, metadata: Mapping[str, str]) -> str:
+    """A digest of what names the conversation, or else of who speaks and how it opened: that stays while it grows."""
+    named = metadata.get("conversation_id") or _text_of(body.get("prompt_cache_key"))
+    digest = sha256(named.encode("utf-8", "surrogatepass"))
+    if not named:
+        digest.update(body.get("safety_identifier", _NOTHING))
+        digest.update(body.get("user", _NOTHING))
+        for message in messages[:_OPENING]:
+            digest.update(memoryview(message.content)[:_HASHED])
+            if message.role == "user":
+                break
+    return digest.hexdigest()[:16]
+
+
+def _tokens(raw: bytes | msgspec.Raw) -> int:
+    """About how many tokens a JSON value has."""
+    data = bytes(raw)
+    size = chars = len(data)
+    if not data.isascii():
+        chars = len(data.decode("utf-8", "replace"))
+    elif b"\\u" in data:
+        # Some JSON writers escape all that is not ASCII.
+        text = _text_of(msgspec.Raw(data))
+        size, chars = (len(text.encode("utf-8", "replace")), len(text)) if text else (size, chars)
+    dense = max(0.0, size - chars - _DENSE * chars)
+    return ceil(chars / _CHARS_PER_TOKEN + dense * _PER_DENSE_BYTE)
+
+
+def _size(raw: msgspec.Raw | None) -> int:
+    size = 0 if raw is None else memoryview(raw).nbytes
+    return 0 if size == len(b"null") and raw == msgspec.Raw(b"null") else size
+
+
+def _is_true(raw: msgspec.Raw | None) -> bool:
+    return raw is not None and bytes(raw) == b"true"
+
+
+def _is_filled(raw: msgspec.Raw | None) -> bool:
+    return raw is not None and memoryview(raw)[:1] == b"[" and memoryview(raw).nbytes > len(b"[ ]")
+
+
+def _whole_of(raw: msgspec.Raw | None) -> int | None:
+    if raw is None:
+        return None
+    try:
+        return max(_whole.decode(raw), 0) or None
+    except msgspec.DecodeError:
+        return None
+
+
+def _text_of(raw: msgspec.Raw | None) -> str:
+    if raw is None:
+        return ""
+    try:
+        return _text.decode(raw)
+    except msgspec.DecodeError:
+        return ""
+
+
+def _words_of(raw: msgspec.Raw | None) -> Sequence[str]:
+    if raw is None:
+        return ()
+    try:
+        return _words.decode(raw)
+    except msgspec.DecodeError:
+        return ()
+
+
+def _type_of(raw: msgspec.Raw | None) -> str:
+    if raw is None:
+        return ""
+    try:
+        return _format.decode(raw).type
+    except msgspec.DecodeError:
+        return ""

@@ -1,0 +1,419 @@
+"""From a request's words to a decision: what the name, alias or tags admit, and what the rules then make of it.
+
+It works on snapshots in memory (registry, rules, live facts, load) and never waits. The door uses it for each request,
+the workflow's `route` activity for fallbacks and jobs, and `drive` while the engine is away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+from functools import lru_cache
+from typing import Protocol
+
+from typing_extensions import override
+
+from gateway.domain.errors import ModelNotFound, NoModelAvailable, NoModelFits
+from gateway.domain.health import LiveFacts
+from gateway.domain.identity import Caller, CallerKind
+from gateway.domain.inference import InferenceRequest, Kind, Mode, Traits, Usage
+from gateway.domain.prices import Price
+from gateway.domain.registry import AUTO, BY_TAGS, Capability, Model, Registry
+from gateway.domain.rules import (
+    Asked,
+    Asking,
+    Decision,
+    Facts,
+    Failed,
+    GatewayLoad,
+    Refused,
+    RuleSet,
+    Step,
+    decide,
+)
+from gateway.domain.tags import TagExpression, parse_tags
+
+KEPT_CANDIDATES = 16
+"""So many of a ranking go with a request: more than it may ever try, fewer than a registry holds."""
+_KEPT_VERSIONS = 8  # rule sets that a process remembers for requests that were accepted under them
+_KEPT_SELECTIONS = 256
+_USUAL_OUTPUT = 1_024  # tokens of an answer whose length nobody bounded: for estimates of its cost alone
+
+
+class Asks(Protocol):
+    """Who says what is asked: a request that was accepted, or one that is to be."""
+
+    @property
+    def model(self) -> str:
+        """A name, an alias, `auto` or `tags:…`."""
+        ...
+
+    @property
+    def kind(self) -> Kind:
+        """What is asked of a model."""
+        ...
+
+    @property
+    def door(self) -> str:
+        """Where it came in."""
+        ...
+
+    @property
+    def endpoint(self) -> str:
+        """The path it was sent to."""
+        ...
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """Its tags."""
+        ...
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """Its metadata."""
+        ...
+
+
+class Router:
+    """Decides which models a request may go to, in which order."""
+
+    def __init__(
+        self,
+        registry: Callable[[], Registry],
+        rules: Callable[[], RuleSet],
+        live: Callable[[], LiveFacts],
+        load: Callable[[], GatewayLoad],
+    ) -> None:
+        """Each gives the immutable state in force, from memory."""
+        self._registry = registry
+        self._rules = rules
+        self._live = live
+        self._load = load
+        self._offered = _Offered(Registry({}, {}, ""))
+        self._versions: dict[str, RuleSet] = {}
+
+    def decide(
+        self,
+        asked: Asked,
+        caller: Caller,
+        at: datetime,
+        failed: tuple[Failed, ...] = (),
+        *,
+        roll: float,
+        rules_version: str | None = None,
+        accepted: frozenset[str] = frozenset(),
+    ) -> Decision:
+        """Decide as of now. `rules_version` is the version to decide by, if this process still has it.
+
+        Of models that are being drained only those take the request that it was `accepted` for. Nothing is raised: what
+        cannot be served is a decision that says so in `refused`.
+        """
+        registry = self._registry()
+        rules = self._rules_of(rules_version)
+        models = self._admitted(registry, asked, caller, accepted)
+        if isinstance(models, Refused):
+            return Decision(
+                (), {}, rules.version, rule="", roll=roll, refused=models, registry_version=registry.version
+            )
+        facts = Facts(
+            asked=asked,
+            candidates=models,
+            observed_at=at,
+            caller=Asking(caller.id, caller.name, caller.kind.value, caller.tags),
+            failed=failed,
+            prices=_PricesAt(registry, at),
+            live=self._live(),
+            gateway=self._load(),
+            registry_version=registry.version,
+            roll=roll,
+        )
+        decision = _within_cost(decide(rules, facts), facts)
+        steps = decision.steps
+        if rules_version not in (None, rules.version):
+            said = f"decided by version {rules.version}: version {rules_version} is not held here any more"
+            steps = (Step("rules version", said), *steps)
+        return replace(decision, steps=steps, registry_version=registry.version)
+
+    def decide_again(self, request: InferenceRequest, failed: tuple[Failed, ...], at: datetime) -> Decision:
+        """Decide about a request that was accepted before, without what failed; with it, where nothing else is left."""
+        asked, caller = asked_of(request, request.mode, request.traits), caller_of(request)
+
+        def decided(without: tuple[Failed, ...]) -> Decision:
+            return self.decide(
+                asked,
+                caller,
+                at,
+                without,
+                roll=request.traits.roll,
+                rules_version=request.rules_version or None,
+                accepted=frozenset(request.candidates),
+            )
+
+        decision = decided(failed)
+        if decision.ranked or not failed:
+            return decision
+        again = decided(())
+        told = ", ".join(f"{each.model} ({each.code})" for each in failed)
+        return replace(again, steps=(*again.steps, Step("what failed", f"nothing is left without {told}")))
+
+    def estimates(self, decision: Decision, asked: Asked, at: datetime) -> Mapping[str, Decimal]:
+        """What the request would cost at each of the best models, where their price is known."""
+        registry = self._registry()
+        prices = _PricesAt(registry, at)
+        found: dict[str, Decimal] = {}
+        for name in decision.ranked[:KEPT_CANDIDATES]:
+            model = registry.models.get(name)
+            cost = None if model is None else estimate(prices.get(name), asked, model)
+            if cost is not None:
+                found[name] = cost
+        return found
+
+    def names_for(self, caller: Caller, kind: Kind = Kind.CHAT) -> tuple[str, ...]:
+        """Every name, alias and `auto` that this caller may ask for, sorted."""
+        registry = self._registry()
+        names = registry.names_for(caller)
+        if AUTO not in names and self._all_of(registry, kind, caller):
+            names = tuple(sorted((*names, AUTO)))
+        return names
+
+    # ---- what is admitted ----------------------------------------------------------------------------------------
+    def _admitted(
+        self, registry: Registry, asked: Asked, caller: Caller, accepted: frozenset[str]
+    ) -> tuple[Model, ...] | Refused:
+        name, kind = asked.model, asked.kind
+        if name in registry.models or name in registry.aliases:
+            found = _named(registry, name, kind, caller, accepted)
+        elif name == AUTO or name.startswith(BY_TAGS):
+            found = self._all_of(registry, kind, caller)
+            if accepted:
+                found = (*found, *_drained(registry, sorted(accepted), kind))
+            if not found:
+                return Refused(NoModelFits.code, f"No {kind.value} model is yours to use.")
+            if name != AUTO:
+                found = self._selected(registry, name.removeprefix(BY_TAGS), kind, found)
+        else:
+            found = _not_found(name)
+        if asked.select and not isinstance(found, Refused):
+            found = self._selected(registry, asked.select, kind, found)
+        return found
+
+    def _all_of(self, registry: Registry, kind: Kind, caller: Caller) -> tuple[Model, ...]:
+        """What `auto` stands for: all models for those who may use all, or `auto`; else those granted by name."""
+        if caller.models is None or AUTO in caller.models:
+            return self._offered_by(registry).of(kind)
+        models = (registry.models.get(name) for name in sorted(caller.models))
+        return tuple(m for m in models if m is not None and m.enabled and m.kind is kind)
+
+    def _selected(
+        self, registry: Registry, text: str, kind: Kind, models: tuple[Model, ...]
+    ) -> tuple[Model, ...] | Refused:
+        wanted = selection_of(text)
+        offered = self._offered_by(registry)
+        if models is offered.of(kind):
+            found = offered.tagged(kind, wanted)
+        else:
+            found = tuple(model for model in models if wanted.holds(model.all_tags))
+        return found or Refused(NoModelFits.code, _why_none(wanted, models))
+
+    def _offered_by(self, registry: Registry) -> _Offered:
+        if self._offered.registry is not registry:
+            self._offered = _Offered(registry)
+        return self._offered
+
+    def _rules_of(self, version: str | None) -> RuleSet:
+        """The version asked for, of the last few that were in force here; else the one in force."""
+        current = self._rules()
+        if current.version not in self._versions:
+            self._versions[current.version] = current
+            while len(self._versions) > _KEPT_VERSIONS:
+                del self._versions[next(iter(self._versions))]
+        if version is None or version == current.version:
+            return current
+        return self._versions.get(version, current)
+
+
+class _Offered:
+    """What one state of the registry offers, by kind and by selection: found once, for all requests under it."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+        self._by_kind: dict[Kind, tuple[Model, ...]] = {}
+        self._tagged: dict[tuple[Kind, TagExpression], tuple[Model, ...]] = {}
+
+    def of(self, kind: Kind) -> tuple[Model, ...]:
+        """The enabled models of a kind, by name."""
+        found = self._by_kind.get(kind)
+        if found is None:
+            named = sorted(self.registry.models.items())
+            found = self._by_kind[kind] = tuple(m for _, m in named if m.enabled and m.kind is kind)
+        return found
+
+    def tagged(self, kind: Kind, wanted: TagExpression) -> tuple[Model, ...]:
+        """Those with some tags."""
+        found = self._tagged.get((kind, wanted))
+        if found is None:
+            found = tuple(model for model in self.of(kind) if wanted.holds(model.all_tags))
+            if (
+                len(self._tagged) < _KEPT_SELECTIONS
+            ):  # callers make up selections: what they can fill is bounded
+                self._tagged[kind, wanted] = found
+        return found
+
+
+class _PricesAt(Mapping[str, "Price"]):
+    """The prices in force at a moment, looked up when a rule asks: most requests ask for few of many."""
+
+    __slots__ = ("_at", "_registry")
+
+    def __init__(self, registry: Registry, at: datetime) -> None:
+        self._registry = registry
+        self._at = at
+
+    @override
+    def __getitem__(self, name: str) -> Price:
+        model = self._registry.models.get(name)
+        price = None if model is None else self._registry.price(model, self._at)
+        if price is None:
+            raise KeyError(name)
+        return price
+
+    @override
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._registry.models if name in self)
+
+    @override
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+# ---- between a request and the facts -----------------------------------------------------------------------------
+def asked_of(asking: Asks, mode: Mode, traits: Traits) -> Asked:
+    """The request as rules see it. Its metadata counts among its tags: SDKs have a field for that alone."""
+    return Asked(
+        model=asking.model,
+        kind=asking.kind,
+        mode=mode,
+        door=asking.door,
+        endpoint=asking.endpoint,
+        tags={**asking.metadata, **asking.tags} if asking.metadata else asking.tags,
+        metadata=asking.metadata,
+        input_tokens=traits.input_tokens,
+        max_output=traits.max_output,
+        body_bytes=traits.body_bytes,
+        needs=_needs_of(traits.needs),
+        images=traits.images,
+        conversation=traits.conversation,
+        prefer=traits.prefer,
+        exclude=traits.exclude,
+        max_cost_usd=traits.max_cost_usd,
+        select=traits.select,
+    )
+
+
+def caller_of(request: InferenceRequest) -> Caller:
+    """The caller as it was when the request was accepted, as far as decisions go: it has no rights."""
+    traits = request.traits
+    return Caller(
+        id=request.caller,
+        name=traits.caller_name,
+        kind=CallerKind(traits.caller_kind),
+        rights=frozenset(),
+        models=None if traits.caller_models is None else frozenset(traits.caller_models),
+        tags=traits.caller_tags,
+    )
+
+
+@lru_cache(256)
+def _needs_of(words: tuple[str, ...]) -> frozenset[Capability]:
+    return frozenset(Capability(word) for word in words)
+
+
+@lru_cache(_KEPT_SELECTIONS)
+def selection_of(text: str) -> TagExpression:
+    """The tag expression of a text that was checked before. Raises ValueError."""
+    return parse_tags(text)
+
+
+def estimate(price: Price | None, asked: Asked, model: Model) -> Decimal | None:
+    """About what a request costs at a model: its answer is taken to be as long as it may be, or of the usual length."""
+    if price is None:
+        return None
+    output = asked.max_output or min(_USUAL_OUTPUT, model.max_output or _USUAL_OUTPUT)
+    return price.cost(Usage(input=asked.input_tokens, output=output))
+
+
+def _within_cost(decision: Decision, facts: Facts) -> Decision:
+    """The decision without the models at which the request alone would cost more than it may; unknown prices stay."""
+    bounds = (facts.asked.max_cost_usd, decision.terms.cost_limit_usd)
+    most = min((bound for bound in bounds if bound is not None), default=None)
+    if most is None or not decision.ranked:
+        return decision
+    models = {model.name: model for model in facts.candidates}
+    removed: dict[str, str] = {}
+    for name in decision.ranked:
+        cost = estimate(facts.prices.get(name), facts.asked, models[name])
+        if cost is not None and cost > most:
+            removed[name] = f"would cost about {cost:f} USD, over {most:f}"
+    if not removed:
+        return decision
+    ranked = tuple(name for name in decision.ranked if name not in removed)
+    refused = decision.refused
+    if not ranked:
+        refused = Refused(
+            NoModelFits.code, f"Every model that is left would cost more than {most:f} USD for this request."
+        )
+    step = Step("cost limit", f"at most {most:f} USD for all attempts together", removed)
+    return replace(
+        decision,
+        ranked=ranked,
+        passed_over={**decision.passed_over, **removed},
+        steps=(*decision.steps, step),
+        refused=refused,
+    )
+
+
+def _named(
+    registry: Registry, name: str, kind: Kind, caller: Caller, accepted: frozenset[str]
+) -> tuple[Model, ...] | Refused:
+    """What a name or an alias stands for."""
+    if not caller.may_use(name):
+        return _not_found(name)
+    found = registry.candidates(name, kind, caller)
+    names = (name,) if name in registry.models else registry.aliases[name]
+    if accepted:
+        found = (*found, *_drained(registry, [each for each in names if each in accepted], kind))
+    if found:
+        return found
+    models = [registry.models[each] for each in names if each in registry.models]
+    if models and all(model.kind is not kind for model in models):
+        kinds = " or ".join(sorted({model.kind.value for model in models}))
+        return Refused(NoModelFits.code, f"`{name}` is for {kinds} and cannot be asked for {kind.value}.")
+    return Refused(
+        NoModelAvailable.code, f"`{name}` takes no requests at the moment: it is disabled or being drained."
+    )
+
+
+def _drained(registry: Registry, names: Iterable[str], kind: Kind) -> Iterator[Model]:
+    """Those of these models that take no new requests and finish what they were given."""
+    models = (registry.models.get(name) for name in names)
+    return (m for m in models if m is not None and m.callable and not m.enabled and m.kind is kind)
+
+
+def _not_found(name: str) -> Refused:
+    """Alike for what is unknown and what the caller may not use."""
+    return Refused(ModelNotFound.code, f"The model `{name}` does not exist or you do not have access to it.")
+
+
+def _why_none(wanted: TagExpression, models: tuple[Model, ...]) -> str:
+    """Which term of a selection left none of these models, without naming any."""
+    left = models
+    for term in wanted.terms:
+        kept = tuple(model for model in left if TagExpression((term,)).holds(model.all_tags))
+        if not kept:
+            before = ",".join(str(each) for each in wanted.terms[: wanted.terms.index(term)])
+            which = f"with `{before}`" if before else "that this request may go to"
+            return f"No model fits: of the {len(left)} {which}, none fulfils `{term}`."
+        left = kept
+    return "No model fits."

@@ -1,0 +1,243 @@
+"""What a request's words admit, and what a decision says of it: from a name, an alias, `auto` or tags to models."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from gateway.domain.health import LiveFacts
+from gateway.domain.inference import Kind, Mode, Traits
+from gateway.domain.prices import Price
+from gateway.domain.registry import Capability, ModelState, Registry
+from gateway.domain.rules import Asked, Decision, Failed, GatewayLoad, RuleSet
+from gateway.router import Router, asked_of, caller_of, estimate
+from tests.builders import a_caller, a_model, a_registry, a_request, a_router
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+HOME = {"location": "on-prem"}
+MODELS = a_registry(
+    a_model("small", tags=HOME, size="small"),
+    a_model("large", tags={"location": "cloud"}, size="large"),
+    a_model("early", tags={**HOME, "preview": ""}, size="small"),
+    a_model("resting", state=ModelState.DRAINING, tags=HOME),
+    a_model("vectors", kind=Kind.EMBEDDING, tags=HOME),
+    assistant=("large", "small"),
+    idle=("resting",),
+)
+
+
+def decided(model: str, registry: Registry = MODELS, *, may: Any = None, **asked: Any) -> Decision:
+    caller = a_caller(models=None if may is None else frozenset(may))
+    return a_router(registry).decide(Asked(model=model, **asked), caller, AT, roll=0.5)
+
+
+def refused(decision: Decision) -> tuple[str, str]:
+    assert decision.refused is not None
+    assert not decision.ranked
+    return decision.refused.code, decision.refused.message
+
+
+# ---- names ---------------------------------------------------------------------------------------------------------
+def test_a_name_admits_its_model_and_an_alias_its_models_in_their_order():
+    assert decided("small").ranked == ("small",)
+    assert decided("assistant").ranked == ("large", "small")
+
+
+def test_an_unknown_and_a_forbidden_model_are_refused_with_the_same_words():
+    code, words = refused(decided("large", may=["small"]))
+    assert (code, words.replace("large", "nobody")) == refused(decided("nobody", may=["small"]))
+    assert code == "model_not_found"
+
+
+def test_an_alias_that_is_granted_admits_its_models_without_their_names():
+    assert decided("assistant", may=["assistant"]).ranked == ("large", "small")
+
+
+def test_a_model_that_takes_no_requests_is_not_there_at_the_moment():
+    assert refused(decided("resting"))[0] == refused(decided("idle"))[0] == "no_model_available"
+
+
+def test_a_model_of_another_kind_says_what_it_is_for():
+    code, words = refused(decided("vectors"))
+    assert (code, words) == ("no_model_fits", "`vectors` is for embedding and cannot be asked for chat.")
+
+
+# ---- auto and tags -------------------------------------------------------------------------------------------------
+def test_auto_admits_every_model_of_the_kind_that_the_caller_may_use():
+    assert decided("auto").ranked == ("early", "large", "small")
+    assert decided("auto", may=["small", "vectors", "assistant"]).ranked == ("small",)
+    assert decided("auto", kind=Kind.EMBEDDING).ranked == ("vectors",)
+
+
+def test_auto_that_is_granted_by_name_admits_every_model():
+    assert decided("auto", may=["auto"]).ranked == ("early", "large", "small")
+
+
+def test_auto_for_a_caller_with_no_model_is_refused():
+    assert refused(decided("auto", may=["assistant"])) == ("no_model_fits", "No chat model is yours to use.")
+
+
+def test_a_model_that_is_called_auto_is_that_model():
+    assert decided("auto", a_registry(a_model("auto"), a_model("other"))).ranked == ("auto",)
+
+
+@pytest.mark.parametrize(
+    ("tags", "found"),
+    [
+        ("location=on-prem", ("early", "small")),
+        ("location=on-prem,!preview", ("small",)),
+        ("size=small|large,!preview", ("large", "small")),
+        ("", ("early", "large", "small")),
+    ],
+)
+def test_tags_admit_the_models_that_have_them(tags: str, found: tuple[str, ...]):
+    assert decided(f"tags:{tags}").ranked == found
+    assert decided("auto", select=tags).ranked == found
+    names = [name for name in MODELS.models if name != "early"]
+    assert decided(f"tags:{tags}", may=names).ranked == tuple(name for name in found if name != "early")
+
+
+def test_a_selection_narrows_an_alias_in_its_own_order():
+    assert decided("assistant", select="size=small|large").ranked == ("large", "small")
+    assert decided("assistant", select="location=on-prem").ranked == ("small",)
+
+
+def test_a_selection_that_nothing_fulfils_says_which_term_left_none_and_names_no_model():
+    code, words = refused(decided("tags:location=on-prem,size=large"))
+    assert code == "no_model_fits"
+    assert words == "No model fits: of the 2 with `location=on-prem`, none fulfils `size=large`."
+    _, words = refused(decided("assistant", select="gpu"))
+    assert words == "No model fits: of the 2 that this request may go to, none fulfils `gpu`."
+
+
+def test_what_can_be_asked_for_is_listed_with_auto_where_it_admits_anything():
+    router = a_router(MODELS)
+    assert router.names_for(a_caller()) == ("assistant", "auto", "early", "idle", "large", "small", "vectors")
+    assert router.names_for(a_caller(models=frozenset({"assistant"}))) == ("assistant",)
+    assert router.names_for(a_caller(models=frozenset({"small"}))) == ("auto", "small")
+
+
+# ---- cost ----------------------------------------------------------------------------------------------------------
+def test_an_estimate_takes_the_answer_to_be_as_long_as_it_may_be_or_of_the_usual_length():
+    price = Price(Decimal(1), Decimal(2))
+    asked = Asked(input_tokens=1_000_000, max_output=500_000)
+    assert estimate(price, asked, a_model()) == Decimal(2)
+    assert estimate(price, replace(asked, max_output=None), a_model()) == Decimal("1.002048")
+    assert estimate(price, replace(asked, max_output=None), a_model(max_output=500)) == Decimal("1.001")
+    assert estimate(None, asked, a_model()) is None
+
+
+PRICED = a_registry(
+    a_model("dear", price=Price(Decimal(100), Decimal(100))),
+    a_model("cheap", price=Price(Decimal(1), Decimal(1))),
+    a_model("unknown", price=None),
+    any=("dear", "cheap", "unknown"),
+)
+
+
+def test_models_that_would_cost_more_than_the_caller_pays_are_passed_over():
+    decision = decided("any", PRICED, input_tokens=1000, max_output=1000, max_cost_usd=Decimal("0.1"))
+    assert decision.ranked == ("cheap", "unknown")
+    assert decision.passed_over["dear"] == "would cost about 0.2 USD, over 0.1"
+    assert decision.steps[-1].removed == {"dear": "would cost about 0.2 USD, over 0.1"}
+
+
+def test_a_request_that_is_too_dear_everywhere_is_refused():
+    code, words = refused(decided("dear", PRICED, input_tokens=1000, max_cost_usd=Decimal("0.001")))
+    assert (code, words) == (
+        "no_model_fits",
+        "Every model that is left would cost more than 0.001 USD for this request.",
+    )
+
+
+def test_estimates_are_told_of_the_models_whose_price_is_known():
+    router, asked = a_router(PRICED), Asked(model="any", input_tokens=1000, max_output=1000)
+    decision = router.decide(asked, a_caller(), AT, roll=0.0)
+    assert router.estimates(decision, asked, AT) == {"dear": Decimal("0.2"), "cheap": Decimal("0.002")}
+
+
+# ---- what is decided about an accepted request -----------------------------------------------------------------------
+FAILED = (Failed("large", "upstream_unavailable", retryable=True),)
+
+
+def test_what_failed_is_left_out_while_something_else_is_there():
+    decision = a_router(MODELS).decide_again(a_request(model="assistant"), FAILED, AT)
+    assert decision.ranked == ("small",)
+    assert decision.passed_over == {"large": "just failed with upstream_unavailable"}
+
+
+def test_what_failed_comes_back_when_nothing_else_is_left():
+    decision = a_router(MODELS).decide_again(a_request(model="large"), FAILED, AT)
+    assert decision.ranked == ("large",)
+    assert decision.steps[-1].effect == "nothing is left without large (upstream_unavailable)"
+
+
+def test_the_dice_of_a_request_are_thrown_once():
+    request = a_request(model="assistant", traits=Traits(roll=0.25))
+    assert a_router(MODELS).decide_again(request, FAILED, AT).roll == 0.25
+
+
+@pytest.mark.parametrize("asked", ["resting", "idle", "auto", "tags:location=on-prem"])
+def test_a_model_that_is_being_drained_finishes_what_was_accepted_for_it(asked: str):
+    router = a_router(MODELS)
+    accepted = a_request(model=asked, candidates=("resting",))
+    assert "resting" in router.decide_again(accepted, (), AT).ranked
+    assert "resting" not in router.decide_again(replace(accepted, candidates=("small",)), (), AT).ranked
+
+
+def test_a_request_is_decided_again_with_its_callers_grants():
+    request = a_request(model="assistant", traits=Traits(caller_models=("small",)))
+    decision = a_router(MODELS).decide_again(request, (), AT)
+    assert refused(decision)[0] == "model_not_found"
+
+
+def test_a_request_and_its_caller_are_told_to_the_rules_as_they_were():
+    traits = Traits(
+        input_tokens=5,
+        needs=("tools", "vision"),
+        conversation="c",
+        caller_name="a",
+        caller_kind="service",
+        caller_tags={"t": "1"},
+        caller_models=("x",),
+    )
+    request = a_request(
+        traits=traits, tags={"team": "a"}, metadata={"team": "b", "run": "7"}, mode=Mode.STREAM
+    )
+    asked = asked_of(request, request.mode, request.traits)
+    assert (asked.mode, asked.input_tokens, asked.conversation) == (Mode.STREAM, 5, "c")
+    assert asked.needs == {Capability.TOOLS, Capability.VISION}
+    assert asked.tags == {"team": "a", "run": "7"}
+    caller = caller_of(request)
+    assert (caller.name, caller.kind, caller.tags, caller.models) == ("a", "service", {"t": "1"}, {"x"})
+
+
+# ---- versions ------------------------------------------------------------------------------------------------------
+def test_a_request_keeps_its_version_of_the_rules_while_the_process_remembers_it():
+    now = [RuleSet("1")]
+    router = Router(lambda: MODELS, lambda: now[0], LiveFacts, GatewayLoad)
+    request = a_request(model="small", rules_version="1")
+    assert router.decide_again(request, (), AT).rules_version == "1"
+    now[0] = RuleSet("2")
+    assert router.decide_again(request, (), AT).rules_version == "1"
+    assert router.decide(Asked(model="small"), a_caller(), AT, roll=0.0).rules_version == "2"
+    for version in range(3, 12):
+        now[0] = RuleSet(str(version))
+        router.decide(Asked(model="small"), a_caller(), AT, roll=0.0)
+    decision = router.decide_again(request, (), AT)
+    assert decision.rules_version == "11"
+    assert decision.steps[0].effect == "decided by version 11: version 1 is not held here any more"
+
+
+def test_a_decision_names_the_state_of_the_registry_and_follows_its_changes():
+    now = [MODELS]
+    router = Router(lambda: now[0], RuleSet, LiveFacts, GatewayLoad)
+    asked = Asked(model="tags:location=on-prem")
+    assert router.decide(asked, a_caller(), AT, roll=0.0).registry_version == "test"
+    now[0] = replace(a_registry(a_model("new", tags=HOME)), version="next")
+    decision = router.decide(asked, a_caller(), AT, roll=0.0)
+    assert (decision.registry_version, decision.ranked) == ("next", ("new",))
