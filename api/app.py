@@ -87,8 +87,11 @@ def build_app(world: World, services: Services, checks: Callable[[], Mapping[str
     app.include_router(
         requests.router(world.identity, services.requests, temporal.ui_url, temporal.namespace)
     )
-    told = {"origin": world.origin, "registry_version": world.models.version}
-    app.include_router(operators.router(checks, told))
+
+    def about_it() -> Mapping[str, str]:
+        return {"origin": world.origin, "registry_version": world.registry.version}
+
+    app.include_router(operators.router(checks, about_it))
     if temporal.encryption.active:
         ring = KeyRing(temporal.encryption.active, temporal.encryption.keys)
         sealing = data_converter(temporal, world.store.blobs).payload_codec

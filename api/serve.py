@@ -50,7 +50,12 @@ async def serve(settings: Settings) -> None:
         world.engine.watch(workers, [TracingInterceptor()] if telemetry.tracing() else [])
 
         def checks() -> Mapping[str, bool]:
-            return {"storage": world.storage.up, "engine": _engine_fine(world), "serving": not stop.is_set()}
+            return {
+                "storage": world.storage.up,
+                "engine": _engine_fine(world),
+                **world.feed.copies,
+                "serving": not stop.is_set(),
+            }
 
         server = _Server(_config(build_app(world, services, checks), settings))
         listening = _listen(settings)

@@ -7,7 +7,7 @@ and the feed looks every second anyway. While the store is away the last copy st
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -46,6 +46,7 @@ class Feed:
         self._clock = clock
         self._followed: dict[str, _Followed] = {}
         self._wake = asyncio.Event()
+        self._reloaded = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._trouble = ""
 
@@ -80,9 +81,15 @@ class Feed:
         return None if known_at is None else timedelta(seconds=self._clock() - known_at)
 
     @property
-    def missing(self) -> tuple[str, ...]:
-        """The nouns of which there is no copy yet."""
-        return tuple(each.noun for each in self._followed.values() if each.version is None)
+    def copies(self) -> Mapping[str, bool]:
+        """Of which nouns there is a copy, and of which there is none yet."""
+        return {each.noun: each.version is not None for each in self._followed.values()}
+
+    async def complete(self) -> None:
+        """Return when there is a copy of every noun."""
+        while not all(self.copies.values()):
+            self._reloaded.clear()
+            await self._reloaded.wait()
 
     async def catch_up(self, noun: str) -> None:
         """Return when what was committed before this call is in force here.
@@ -96,6 +103,7 @@ class Feed:
             if version != followed.version:
                 await self._reload(followed)
                 followed.version = version
+                self._reloaded.set()
             followed.known_at = asked
 
     async def _reload(self, followed: _Followed) -> None:

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 import socket
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import Final
 
 from gateway.attempt import Attempts
 from gateway.domain.health import LiveFacts
-from gateway.domain.registry import Registry
 from gateway.domain.rules import GatewayLoad, RuleSet
 from gateway.exchange import Exchanges
 from gateway.feed import Feed
 from gateway.identity import Identify, KeyIdentity
 from gateway.live.beat import Beat
 from gateway.live.vitals import Vitals
-from gateway.providers.catalogue import PROVIDERS, open_provider
-from gateway.providers.ports import CallTimeouts, Provider
+from gateway.providers.catalogue import PROVIDERS, OpenProviders
+from gateway.providers.ports import CallTimeouts
 from gateway.recorder import Recorder
-from gateway.registry import load_seed
+from gateway.registry.live import LiveRegistry
+from gateway.registry.seed import load_seed
 from gateway.router import Router
 from gateway.settings import Settings
 from gateway.storage.catalogue import open_store
@@ -30,6 +32,8 @@ from gateway.storage.watch import StorageWatch
 from gateway.temporal.engine import Engine
 
 _NO_RULES = RuleSet()
+_PATIENCE: Final = 2.0
+"""Seconds that a process waits at its start for its copies of what is in the database; then it goes on without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +45,8 @@ class World:
     store: Store
     storage: StorageWatch
     feed: Feed
-    models: Registry
-    providers: Mapping[str, Provider]
+    registry: LiveRegistry
+    providers: OpenProviders
     attempts: Attempts
     exchanges: Exchanges
     recorder: Recorder
@@ -55,10 +59,6 @@ class World:
         """What is known of models and callers at this moment, over all replicas."""
         return self.vitals.facts()
 
-    def registry(self) -> Registry:
-        """The state of the registry in force."""
-        return self.models
-
 
 @asynccontextmanager
 async def open_world(settings: Settings) -> AsyncGenerator[World]:
@@ -66,18 +66,19 @@ async def open_world(settings: Settings) -> AsyncGenerator[World]:
 
     Raises SettingsError for a seed that is wrong and ValueError for keys that are.
     """
-    models = load_seed(settings.registry.seed, frozenset(PROVIDERS))
-    used = {model.provider for model in models.models.values()}
+    seed = load_seed(settings.registry.seed, frozenset(PROVIDERS))
     store = await open_store(settings)
     storage = StorageWatch(store)
     feed = Feed(store.changes)
-    providers = {name: open_provider(name, settings.providers) for name in sorted(used)}
+    providers = OpenProviders(settings.providers)
+    registry = LiveRegistry(store.models, seed, providers.prepare)
+    feed.follow("registry", registry.reload)
     # A process is never the one it was before a restart: the connections it held are gone.
     origin = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     exchanges = Exchanges(origin, most_unsettled=settings.inference.max_unsettled)
     vitals = Vitals(origin)
     beat = Beat(vitals)
-    attempts = Attempts(lambda: models, providers, _timeouts(settings), vitals)
+    attempts = Attempts(registry, providers, _timeouts(settings), vitals)
     recorder = Recorder(
         store.requests,
         store.claims,
@@ -87,7 +88,7 @@ async def open_world(settings: Settings) -> AsyncGenerator[World]:
     )
     identity = KeyIdentity(store.keys, cache=settings.identity.cache, max_stale=settings.identity.max_stale)
     router = Router(
-        lambda: models,
+        registry,
         lambda: _NO_RULES,
         vitals.facts,
         lambda: GatewayLoad(len(exchanges), settings.api.max_in_flight),
@@ -97,13 +98,16 @@ async def open_world(settings: Settings) -> AsyncGenerator[World]:
     feed.start()
     beat.start()
     try:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                await feed.complete()
         yield World(
             settings,
             origin,
             store,
             storage,
             feed,
-            models,
+            registry,
             providers,
             attempts,
             exchanges,
@@ -115,8 +119,7 @@ async def open_world(settings: Settings) -> AsyncGenerator[World]:
         )
     finally:
         await engine.close()
-        for provider in providers.values():
-            await provider.close()
+        await providers.close()
         await feed.close()
         # After all attempts have ended and before the store: what they counted is told to the other replicas.
         await beat.close()

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse
 from gateway import VERSION, telemetry
 
 
-def router(checks: Callable[[], Mapping[str, bool]], about: Mapping[str, str]) -> APIRouter:
+def router(checks: Callable[[], Mapping[str, bool]], about: Callable[[], Mapping[str, str]]) -> APIRouter:
     """The routes of operators. `checks` says by name what must hold for readiness; `about` is told by `/info`."""
     routes = APIRouter(tags=["operators"])
     started = datetime.now(UTC)
@@ -49,7 +49,7 @@ def router(checks: Callable[[], Mapping[str, bool]], about: Mapping[str, str]) -
             "python": platform.python_version(),
             "platform": sys.platform,
             "started_at": started.isoformat(),
-            **about,
+            **about(),
         }
 
     return routes

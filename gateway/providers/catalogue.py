@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Final
 
+from typing_extensions import override
+
+from gateway.domain.errors import UpstreamNotFound
 from gateway.providers.compatible.client import Compatible
 from gateway.providers.ports import Provider
 from gateway.providers.scripted.client import Scripted
@@ -23,6 +27,45 @@ PROVIDERS: Final[Mapping[str, Callable[[Providers], Provider]]] = {
     "openai": _openai,
     "scripted": Scripted,
 }
+
+
+class OpenProviders(Mapping[str, Provider]):
+    """The providers of a process by name: each is opened when a model first needs it, and all are closed together."""
+
+    def __init__(self, settings: Providers) -> None:
+        """None is open yet."""
+        self._settings = settings
+        self._open: dict[str, Provider] = {}
+
+    async def prepare(self, names: Collection[str]) -> None:
+        """Open those of these that there are, so that no request has to wait for it."""
+        for name in sorted(set(names) & PROVIDERS.keys() - self._open.keys()):
+            # In a thread, for what it imports.
+            opened = await asyncio.to_thread(open_provider, name, self._settings)
+            if self._open.setdefault(name, opened) is not opened:
+                await opened.close()  # a request was faster
+
+    async def close(self) -> None:
+        """Close all connections."""
+        while self._open:
+            await self._open.popitem()[1].close()
+
+    @override
+    def __getitem__(self, name: str) -> Provider:
+        """Raises UpstreamNotFound for a name that this version does not know: a newer one may have registered it."""
+        if name not in self._open:
+            if name not in PROVIDERS:
+                raise UpstreamNotFound(detail=f"there is no provider {name!r} in this version")
+            self._open[name] = open_provider(name, self._settings)
+        return self._open[name]
+
+    @override
+    def __iter__(self) -> Iterator[str]:
+        return iter(PROVIDERS)
+
+    @override
+    def __len__(self) -> int:
+        return len(PROVIDERS)
 
 
 class UnknownProvider(Exception):

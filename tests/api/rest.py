@@ -40,7 +40,7 @@ def app_of(world: World) -> Any:
         settings=world.settings,
         origin="here",
         identity=world.identity,
-        models=registry(),
+        registry=registry(),
         store=world.store,
     )
     services = Services(world.inference, world.jobs, world.requests, world.models)

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.domain.inference import Kind
 from gateway.providers.catalogue import PROVIDERS
-from gateway.registry import load_seed
+from gateway.registry.seed import load_seed
 from gateway.settings import CONFIG, SettingsError
 
 KNOWN = frozenset({"openai", "compatible", "scripted"})

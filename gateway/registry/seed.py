@@ -1,4 +1,4 @@
-"""The registry as the process holds it: read from a seed file in HOCON, checked key by key."""
+"""The seed of a fresh install: models and aliases read from a file in HOCON, checked key by key."""
 
 from __future__ import annotations
 
