@@ -1,4 +1,4 @@
-"""Published prices, out of the package genai-prices: a snapshot, so nothing is fetched, and it is as new as the package.
+"""Published prices, out of the package genai-prices: a snapshot in it, so nothing is fetched.
 
 A model is looked up by where it is called and by its upstream's name for it, never by a name alone: the same weights
 cost something else elsewhere, and on our own machines they have no published price at all.
@@ -40,8 +40,8 @@ _OTHERS: Final = {
     "input_audio_hours": ("audio_hour_usd", Decimal(1)),
     "requests_kcount": ("request_usd", Decimal(1000)),
 }
-# What a model is paid for beside all that, which no answer of a model tells us: tools that the provider runs, and caches
-# by what is in them.
+# What a model is paid for beside all that, which no answer of a model tells us: tools that the provider runs, and
+# caches by what is in them.
 _APART: Final = frozenset(
     {
         "web_searches_kcount",
@@ -77,7 +77,7 @@ class Unpublished:
 
 
 def published(model: Model) -> Published | Unpublished:
-    """What the package knows of a model. The first call reads the snapshot: 0.2 s and 30 MB, so not on an event loop."""
+    """What the package knows of a model. The first call takes 0.2 s and 30 MB: call it off the event loop."""
     own = _PROVIDERS.get(model.provider)
     if own is None and not model.base_url:
         return Unpublished(f"{model.name} is called at no address that has prices")
@@ -107,7 +107,9 @@ def _snapshot() -> DataSnapshot:
 def _owner(provider: Provider, info: ModelInfo, providers: list[Provider]) -> str:
     if any(info is known for known in provider.models):
         return provider.id
-    return next((other.id for other in providers if any(info is known for known in other.models)), provider.id)
+    return next(
+        (other.id for other in providers if any(info is known for known in other.models)), provider.id
+    )
 
 
 def _of(info: ModelInfo, source: str) -> Published | Unpublished:

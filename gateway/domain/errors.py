@@ -175,6 +175,30 @@ class JobFinished(GatewayError):
     code = "job_finished"
 
 
+class PriceNotFound(GatewayError):
+    """Nobody has said what this costs."""
+
+    code = "price_not_found"
+
+
+class ImplausiblePrice(GatewayError):
+    """The price cannot be meant."""
+
+    code = "implausible_price"
+
+
+class RepricingNotFound(GatewayError):
+    """There is no such repricing."""
+
+    code = "repricing_not_found"
+
+
+class RepricingUnderWay(GatewayError):
+    """A period is being priced anew already. Wait for its end, or cancel it."""
+
+    code = "repricing_under_way"
+
+
 class IdempotencyMismatch(GatewayError):
     """This Idempotency-Key was used before with another request."""
 

@@ -1,4 +1,4 @@
-"""Whether a price can be meant: most wrong ones are right ones in another unit, and so wrong a thousandfold and more."""
+"""Whether a price can be meant: most wrong ones are right ones in another unit, so wrong a thousandfold and more."""
 
 from __future__ import annotations
 

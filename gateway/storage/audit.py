@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
+from gateway.domain.prices import DatedPrice
 from gateway.domain.secret import MASK
 from gateway.storage.ports import Registered
 
@@ -26,6 +27,15 @@ def shown(registered: Registered) -> dict[str, Any]:
     if registered.last_four is not None:
         model["credential_last_four"] = registered.last_four
     return model
+
+
+def shown_price(kept: DatedPrice) -> dict[str, Any]:
+    """A price as the audit has it: what is known of it, and whence."""
+    price = kept.price
+    said: dict[str, Any] = {"id": kept.id, "source": kept.source, "since": price.since, **price.parts()}
+    if price.tiers:
+        said["tiers"] = price.tiers
+    return cast("dict[str, Any]", msgspec.to_builtins(said))
 
 
 def masked(value: object) -> object:

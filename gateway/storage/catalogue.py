@@ -11,7 +11,19 @@ from typing import Final
 from gateway.settings import Settings
 from gateway.storage.changes import ChangesByNoun
 from gateway.storage.memory import MemoryStore
-from gateway.storage.ports import Audit, Blobs, Changes, Claims, Jobs, Keys, Models, Requests, Store
+from gateway.storage.ports import (
+    Audit,
+    Blobs,
+    Changes,
+    Claims,
+    Jobs,
+    Keys,
+    Models,
+    Prices,
+    Repricings,
+    Requests,
+    Store,
+)
 from gateway.storage.postgres.store import open_store as open_postgres
 
 
@@ -43,6 +55,8 @@ class PortByPort:
     keys: Keys
     blobs: Blobs
     models: Models
+    prices: Prices
+    repricings: Repricings
     audit: Audit
     changes: Changes
     backends: tuple[Store, ...]
@@ -93,8 +107,13 @@ async def open_store(settings: Settings) -> Store:
         keys=opened[chosen.keys].keys,
         blobs=opened[chosen.claims].blobs,
         models=opened[chosen.models].models,
+        prices=opened[chosen.models].prices,
+        repricings=opened[chosen.requests].repricings,
         audit=opened[chosen.models].audit,
-        changes=ChangesByNoun({"registry": opened[chosen.models].changes}, opened[chosen.requests].changes),
+        changes=ChangesByNoun(
+            dict.fromkeys(("registry", "prices"), opened[chosen.models].changes),
+            opened[chosen.requests].changes,
+        ),
         backends=tuple(opened.values()),
     )
 

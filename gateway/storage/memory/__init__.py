@@ -10,8 +10,10 @@ from gateway.domain.errors import Interrupted
 from gateway.domain.identity import Caller, Key
 from gateway.domain.inference import Attempt, InferenceRequest, Mode, Settlement, Status
 from gateway.domain.jobs import Job, job_of
+from gateway.domain.repricing import Correction, Place
 from gateway.ids import moment_in, parse_id
 from gateway.storage.memory.changes import MemoryChanges
+from gateway.storage.memory.prices import MemoryPrices, MemoryRepricings
 from gateway.storage.memory.registry import MemoryAudit, MemoryModels
 from gateway.storage.paging import filed_at, no_such_page, page_of
 from gateway.storage.ports import Entry, Page, Record, RequestFilter
@@ -115,6 +117,24 @@ class MemoryRequests:
         if request.mode is Mode.JOB:
             self._jobs.end(request, settlement)
         return True
+
+    def placed(self) -> list[tuple[Place, Attempt]]:
+        """All attempts in the order of their places."""
+        return sorted(
+            (
+                (Place(record.request.accepted_at, record.request.id, attempt.number), attempt)
+                for record in self._records.values()
+                for attempt in record.settlement.attempts
+            ),
+            key=lambda placed: placed[0],
+        )
+
+    def correct(self, correction: Correction) -> None:
+        """Show a correction beside its attempt."""
+        _, request_id, number = correction.place
+        record = self._records[request_id]
+        corrected = {**record.corrected_usd, number: correction.new_usd}
+        self._records[request_id] = replace(record, corrected_usd=corrected)
 
     async def settlement(self, request_id: str) -> Settlement | None:
         """How a request ended."""
@@ -300,6 +320,8 @@ class MemoryStore:
         self.changes = MemoryChanges()
         self.audit = MemoryAudit()
         self.models = MemoryModels(self.changes, self.audit)
+        self.prices = MemoryPrices(self.changes, self.audit)
+        self.repricings = MemoryRepricings(self.requests)
 
     async def ping(self) -> None:
         """Memory always answers."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import Protocol
 
 from gateway.domain.identity import Caller, Key
@@ -11,6 +13,7 @@ from gateway.domain.inference import Attempt, InferenceRequest, Settlement, Stat
 from gateway.domain.jobs import Job
 from gateway.storage.ports.changes import Changes
 from gateway.storage.ports.page import Page
+from gateway.storage.ports.prices import Prices, Repricings
 from gateway.storage.ports.registry import (
     Audit,
     Change,
@@ -34,8 +37,10 @@ __all__ = [
     "ModelFilter",
     "Models",
     "Page",
+    "Prices",
     "Record",
     "Registered",
+    "Repricings",
     "RequestFilter",
     "Requests",
     "Sealed",
@@ -57,13 +62,24 @@ class Entry:
 class Record:
     """A request as the ledger shows it: the same as was entered, the texts only from `get(with_text=True)`.
 
-    `request.body` is always empty here: the text that was sent is `prompt`.
+    `request.body` is always empty here: the text that was sent is `prompt`. `corrected_usd` holds, by the attempts'
+    numbers, what those cost after all that were corrected since; None where nobody knows.
     """
 
     request: InferenceRequest
     settlement: Settlement
     prompt: str | None = None
     answer: str | None = None
+    corrected_usd: Mapping[int, Decimal | None] = field(default_factory=dict)
+
+    @property
+    def cost_corrected_usd(self) -> Decimal | None:
+        """What all attempts cost together after all; None as soon as one of them is not known."""
+        costs = [
+            self.corrected_usd.get(attempt.number, attempt.cost_usd) for attempt in self.settlement.attempts
+        ]
+        known = [cost for cost in costs if cost is not None]
+        return sum(known, Decimal(0)) if len(known) == len(costs) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +233,16 @@ class Store(Protocol):
     @property
     def blobs(self) -> Blobs:
         """Payloads by reference."""
+        ...
+
+    @property
+    def prices(self) -> Prices:
+        """What models cost; its store is that of the models."""
+        ...
+
+    @property
+    def repricings(self) -> Repricings:
+        """Periods that are priced anew; its store is that of the ledger."""
         ...
 
     @property

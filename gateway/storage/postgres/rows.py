@@ -146,8 +146,15 @@ def record_of(row: Row, attempts: Iterable[Row], texts: Row | None = None) -> Re
         fingerprint=row["fingerprint"],
     )
     texts = texts or {}
+    attempts = list(attempts)
     return Record(
-        request, settlement_of(row, attempts), prompt=texts.get("prompt"), answer=texts.get("answer")
+        request,
+        settlement_of(row, attempts),
+        prompt=texts.get("prompt"),
+        answer=texts.get("answer"),
+        corrected_usd={
+            each["number"]: each["corrected_usd"] for each in attempts if each["repricing_id"] is not None
+        },
     )
 
 
@@ -157,7 +164,7 @@ def settlement_of(row: Row, attempts: Iterable[Row]) -> Settlement:
         request_id=str(row["id"]),
         status=Status(row["status"]),
         finished_at=row["finished_at"],
-        attempts=tuple(_attempt_of(each) for each in attempts),
+        attempts=tuple(attempt_of(each) for each in attempts),
         failure=_failure_of(row),
         queue_ms=row["queue_ms"],
         overhead_ms=row["overhead_ms"],
@@ -217,7 +224,8 @@ def key_of(row: Row) -> Key:
     )
 
 
-def _attempt_of(row: Row) -> Attempt:
+def attempt_of(row: Row) -> Attempt:
+    """The attempt of a row of `attempts`."""
     return Attempt(
         number=row["number"],
         model=row["model"],

@@ -13,6 +13,7 @@ from gateway.storage.postgres.database import Database
 from gateway.storage.postgres.jobs import PostgresClaims, PostgresJobs
 from gateway.storage.postgres.keys import PostgresKeys
 from gateway.storage.postgres.named import Q
+from gateway.storage.postgres.prices import PostgresPrices, PostgresRepricings
 from gateway.storage.postgres.registry import PostgresAudit, PostgresModels
 from gateway.storage.postgres.requests import PostgresRequests
 
@@ -31,6 +32,8 @@ class PostgresStore:
         self.keys = PostgresKeys(database)
         self.blobs = PostgresBlobs(database)
         self.models = PostgresModels(database)
+        self.prices = PostgresPrices(database)
+        self.repricings = PostgresRepricings(database)
         self.audit = PostgresAudit(database)
         self.changes = PostgresChanges(database)
 

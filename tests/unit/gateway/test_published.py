@@ -133,6 +133,8 @@ def test_our_sum_is_the_packages_own(
 def test_our_sum_is_the_packages_own_for_audio_too():
     usage = Usage(5_000, 300, audio_input=4_000)
     theirs = TheirUsage(input_tokens=5_000, output_tokens=300, input_audio_tokens=4_000)
-    expected = calc_price(theirs, "gemini-2.5-flash", provider_id="google", genai_request_timestamp=NOW).total_price
+    expected = calc_price(
+        theirs, "gemini-2.5-flash", provider_id="google", genai_request_timestamp=NOW
+    ).total_price
     assert price_of("google", "gemini-2.5-flash").cost(usage) == expected
     assert price_of("openai", "whisper-1").cost(replace(Usage(), seconds=150.0)) == Decimal("0.015")

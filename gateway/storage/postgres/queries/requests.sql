@@ -81,10 +81,17 @@ SELECT id FROM entered;
 SELECT * FROM requests WHERE id = %(id)s AND accepted_at BETWEEN %(earliest)s AND %(latest)s;
 
 -- name: attempts_of
--- The attempts of some requests that were accepted between two moments.
-SELECT * FROM attempts
- WHERE accepted_at BETWEEN %(earliest)s AND %(latest)s AND request_id = ANY(%(ids)s)
- ORDER BY request_id, number;
+-- The attempts of some requests that were accepted between two moments, each with its last correction.
+SELECT a.*, c.repricing_id, c.new_usd AS corrected_usd
+  FROM attempts AS a
+  LEFT JOIN LATERAL (
+    SELECT new_usd, repricing_id FROM corrections
+     WHERE accepted_at = a.accepted_at AND request_id = a.request_id AND number = a.number
+     ORDER BY repricing_id DESC
+     LIMIT 1
+  ) AS c ON true
+ WHERE a.accepted_at BETWEEN %(earliest)s AND %(latest)s AND a.request_id = ANY(%(ids)s)
+ ORDER BY a.request_id, a.number;
 
 -- name: texts_of
 -- What one request's caller sent and got.
