@@ -22,6 +22,7 @@ from gateway.storage.ports import (
     Prices,
     Repricings,
     Requests,
+    Rules,
     Store,
 )
 from gateway.storage.postgres.store import open_store as open_postgres
@@ -58,6 +59,7 @@ class PortByPort:
     prices: Prices
     repricings: Repricings
     audit: Audit
+    rules: Rules
     changes: Changes
     backends: tuple[Store, ...]
 
@@ -110,8 +112,9 @@ async def open_store(settings: Settings) -> Store:
         prices=opened[chosen.models].prices,
         repricings=opened[chosen.requests].repricings,
         audit=opened[chosen.models].audit,
+        rules=opened[chosen.models].rules,
         changes=ChangesByNoun(
-            dict.fromkeys(("registry", "prices"), opened[chosen.models].changes),
+            dict.fromkeys(("registry", "prices", "rules"), opened[chosen.models].changes),
             opened[chosen.requests].changes,
         ),
         backends=tuple(opened.values()),

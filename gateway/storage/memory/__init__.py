@@ -15,6 +15,7 @@ from gateway.ids import moment_in, parse_id
 from gateway.storage.memory.changes import MemoryChanges
 from gateway.storage.memory.prices import MemoryPrices, MemoryRepricings
 from gateway.storage.memory.registry import MemoryAudit, MemoryModels
+from gateway.storage.memory.rules import MemoryRules
 from gateway.storage.paging import filed_at, no_such_page, page_of
 from gateway.storage.ports import Entry, Page, Record, RequestFilter
 from gateway.storage.text import storable
@@ -322,6 +323,7 @@ class MemoryStore:
         self.models = MemoryModels(self.changes, self.audit)
         self.prices = MemoryPrices(self.changes, self.audit)
         self.repricings = MemoryRepricings(self.requests)
+        self.rules = MemoryRules(self.changes, self.audit)
 
     async def ping(self) -> None:
         """Memory always answers."""

@@ -23,6 +23,7 @@ from gateway.storage.ports.registry import (
     Registered,
     Sealed,
 )
+from gateway.storage.ports.rules import Rules, RuleVersion
 
 __all__ = [
     "Audit",
@@ -43,6 +44,8 @@ __all__ = [
     "Repricings",
     "RequestFilter",
     "Requests",
+    "RuleVersion",
+    "Rules",
     "Sealed",
     "Store",
 ]
@@ -248,6 +251,11 @@ class Store(Protocol):
     @property
     def models(self) -> Models:
         """The models and their aliases."""
+        ...
+
+    @property
+    def rules(self) -> Rules:
+        """The versions of the rules."""
         ...
 
     @property

@@ -16,6 +16,7 @@ from gateway.storage.postgres.named import Q
 from gateway.storage.postgres.prices import PostgresPrices, PostgresRepricings
 from gateway.storage.postgres.registry import PostgresAudit, PostgresModels
 from gateway.storage.postgres.requests import PostgresRequests
+from gateway.storage.postgres.rules import PostgresRules
 
 MONTHS_AHEAD: Final = 2
 
@@ -35,6 +36,7 @@ class PostgresStore:
         self.prices = PostgresPrices(database)
         self.repricings = PostgresRepricings(database)
         self.audit = PostgresAudit(database)
+        self.rules = PostgresRules(database)
         self.changes = PostgresChanges(database)
 
     async def ping(self) -> None:
