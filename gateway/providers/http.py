@@ -28,6 +28,7 @@ from typing_extensions import override
 from gateway.domain import errors
 from gateway.domain.errors import GatewayError
 from gateway.domain.secret import MASK, Secret
+from gateway.providers.http1 import Http1
 from gateway.providers.ports import CallTimeouts
 from gateway.providers.watch import Watch
 from gateway.settings import Providers
@@ -43,7 +44,9 @@ _PARAM = re.compile(r"[A-Za-z0-9_.\[\]]{1,80}")
 @cache
 def _tls(*, trust_env: bool) -> ssl.SSLContext:
     """One for all pools: to read the machine's certificates takes 30 ms."""
-    return httpx2.create_ssl_context(trust_env=trust_env)
+    context = httpx2.create_ssl_context(trust_env=trust_env)
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 class Pool(httpx2.AsyncBaseTransport):
@@ -58,7 +61,7 @@ class Pool(httpx2.AsyncBaseTransport):
         )
         self._proxies = getproxies() if settings.trust_env else {}
         self._tls = _tls(trust_env=settings.trust_env)  # now, and not while the first request waits
-        self._transports: dict[str | None, httpx2.AsyncHTTPTransport] = {None: self._made(None)}
+        self._transports: dict[str | None, httpx2.AsyncBaseTransport] = {None: self._made(None)}
 
     @override
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -74,7 +77,7 @@ class Pool(httpx2.AsyncBaseTransport):
         for transport in self._transports.values():
             await transport.aclose()
 
-    def _transport(self, url: httpx2.URL) -> httpx2.AsyncHTTPTransport:
+    def _transport(self, url: httpx2.URL) -> httpx2.AsyncBaseTransport:
         proxy = None
         if self._proxies and not proxy_bypass(url.host):
             proxy = self._proxies.get(url.scheme) or self._proxies.get("all")
@@ -83,7 +86,9 @@ class Pool(httpx2.AsyncBaseTransport):
             found = self._transports[proxy] = self._made(proxy)
         return found
 
-    def _made(self, proxy: str | None) -> httpx2.AsyncHTTPTransport:
+    def _made(self, proxy: str | None) -> httpx2.AsyncBaseTransport:
+        if proxy is None:
+            return Http1(self._tls, self._limits)
         return httpx2.AsyncHTTPTransport(verify=self._tls, limits=self._limits, proxy=proxy)
 
 
