@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from gateway.domain.inference import Settlement
+from gateway.domain.inference import Mode, Settlement
 from gateway.ids import moment_in, parse_id
 from gateway.storage.group_commit import GroupCommit
 from gateway.storage.paging import filed_at, no_such_page, page_of
@@ -86,22 +86,30 @@ class PostgresRequests:
         once = [entries[number] for _, number in sorted(first.items())]
         filed = [(entry, filed_at(entry.request)) for entry in once]
         texts = [entry for entry in once if entry.prompt is not None or entry.answer is not None]
-        rows = await self._database.rows(
-            Q.requests.settle,
-            {
-                "requests": storable_json([request_row(entry, at) for entry, at in filed]),
-                "attempts": storable_json(
-                    [
-                        attempt_row(e.request.id, at, attempt)
-                        for e, at in filed
-                        for attempt in e.settlement.attempts
-                    ]
-                ),
-                "ids": [entry.request.id for entry in texts],
-                "prompts": [None if entry.prompt is None else storable(entry.prompt) for entry in texts],
-                "answers": [None if entry.answer is None else storable(entry.answer) for entry in texts],
-            },
-        )
+        params = {
+            "requests": storable_json([request_row(entry, at) for entry, at in filed]),
+            "attempts": storable_json(
+                [
+                    attempt_row(e.request.id, at, attempt)
+                    for e, at in filed
+                    for attempt in e.settlement.attempts
+                ]
+            ),
+            "ids": [entry.request.id for entry in texts],
+            "prompts": [None if entry.prompt is None else storable(entry.prompt) for entry in texts],
+            "answers": [None if entry.answer is None else storable(entry.answer) for entry in texts],
+        }
+        jobs = {entry.request.id: (entry, at) for entry, at in filed if entry.request.mode is Mode.JOB}
+        if not jobs:
+            rows = await self._database.rows(Q.requests.settle, params)
+        else:
+            async with self._database.transaction() as work:
+                rows = await work.rows(Q.requests.settle, params)
+                ended = [jobs[id_] for row in rows if (id_ := str(row["id"])) in jobs]
+                await work.rows(
+                    Q.requests.end_jobs,
+                    {"requests": storable_json([request_row(entry, at) for entry, at in ended])},
+                )
         new = {first[str(row["id"])] for row in rows}
         return [number in new for number in range(len(entries))]
 

@@ -1,12 +1,9 @@
 -- The ledger and the prompt log.
 
 -- name: settle
--- Enters a batch of ended requests with their attempts and texts and ends their jobs, each request exactly once; returns
--- the ids that were new. One statement, so one transaction and one round trip; rows come as JSON, texts as arrays.
--- A job that was ended before its acceptance was written (cancelled at once) is kept here: accepting it finds it ended.
-WITH told AS MATERIALIZED (
-  SELECT * FROM json_populate_recordset(NULL::requests, %(requests)s::json)
-), entered AS (
+-- Enters a batch of ended requests with their attempts and texts, each request exactly once; returns the ids that were
+-- new. One statement, so one transaction and one round trip; rows come as JSON, texts as arrays.
+WITH entered AS (
   INSERT INTO requests (
     id, accepted_at, finished_at, deadline, status, kind, mode, durability, endpoint, door, origin, caller, model,
     served_model, served_provider, attempts, candidates, decision, rules_version, limits, tags, metadata, deliver,
@@ -23,7 +20,7 @@ WITH told AS MATERIALIZED (
     failure_detail, failure_param, failure_status, failure_retryable, failure_retry_after_ms, cache_write_tokens,
     cache_write_1h_tokens, audio_input_tokens, audio_output_tokens, image_input_tokens, image_output_tokens, images,
     audio_seconds
-    FROM told
+    FROM json_populate_recordset(NULL::requests, %(requests)s::json)
   ON CONFLICT DO NOTHING
   RETURNING accepted_at, id
 ), tried AS (
@@ -46,35 +43,38 @@ WITH told AS MATERIALIZED (
   SELECT accepted_at, entered.id, prompt, answer
     FROM unnest(%(ids)b::text[], %(prompts)b::text[], %(answers)b::text[]) AS b(id, prompt, answer)
     JOIN entered ON entered.id = b.id::uuid
-), ended AS (
-  INSERT INTO jobs (
-    id, caller, endpoint, kind, model, status, created_at, deadline, completed_at, served_model, attempts, input_tokens,
-    output_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost_usd, failure_code, failure_message,
-    failure_detail, failure_param, failure_status, failure_retryable, failure_retry_after_ms, deliver, metadata,
-    trace_id, fingerprint, cache_write_tokens, cache_write_1h_tokens, audio_input_tokens, audio_output_tokens,
-    image_input_tokens, image_output_tokens, images, audio_seconds)
-  SELECT
-    id, caller, endpoint, kind, model, status, accepted_at, deadline, finished_at, served_model, attempts, input_tokens,
-    output_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost_usd, failure_code, failure_message,
-    failure_detail, failure_param, failure_status, failure_retryable, failure_retry_after_ms, deliver, metadata,
-    trace_id, fingerprint, cache_write_tokens, cache_write_1h_tokens, audio_input_tokens, audio_output_tokens,
-    image_input_tokens, image_output_tokens, images, audio_seconds
-    FROM told JOIN entered USING (accepted_at, id) WHERE mode = 'job'
-  ON CONFLICT (id) DO UPDATE SET (
-    status, completed_at, served_model, attempts, input_tokens, output_tokens, cached_tokens, reasoning_tokens,
-    usage_estimated, cost_usd, failure_code, failure_message, failure_detail, failure_param, failure_status,
-    failure_retryable, failure_retry_after_ms, cache_write_tokens, cache_write_1h_tokens, audio_input_tokens,
-    audio_output_tokens, image_input_tokens, image_output_tokens, images, audio_seconds) = (
-    excluded.status, excluded.completed_at, excluded.served_model, excluded.attempts, excluded.input_tokens,
-    excluded.output_tokens, excluded.cached_tokens, excluded.reasoning_tokens, excluded.usage_estimated,
-    excluded.cost_usd, excluded.failure_code, excluded.failure_message, excluded.failure_detail,
-    excluded.failure_param, excluded.failure_status, excluded.failure_retryable, excluded.failure_retry_after_ms,
-    excluded.cache_write_tokens, excluded.cache_write_1h_tokens, excluded.audio_input_tokens,
-    excluded.audio_output_tokens, excluded.image_input_tokens, excluded.image_output_tokens, excluded.images,
-    excluded.audio_seconds)
-  WHERE jobs.status IN ('queued', 'in_progress')
 )
 SELECT id FROM entered;
+
+-- name: end_jobs
+-- Ends the jobs of requests that were entered, in the same transaction. One that was ended before its acceptance was
+-- written (cancelled at once) is kept here: accepting it finds it ended.
+INSERT INTO jobs (
+  id, caller, endpoint, kind, model, status, created_at, deadline, completed_at, served_model, attempts, input_tokens,
+  output_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost_usd, failure_code, failure_message,
+  failure_detail, failure_param, failure_status, failure_retryable, failure_retry_after_ms, deliver, metadata,
+  trace_id, fingerprint, cache_write_tokens, cache_write_1h_tokens, audio_input_tokens, audio_output_tokens,
+  image_input_tokens, image_output_tokens, images, audio_seconds)
+SELECT
+  id, caller, endpoint, kind, model, status, accepted_at, deadline, finished_at, served_model, attempts, input_tokens,
+  output_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost_usd, failure_code, failure_message,
+  failure_detail, failure_param, failure_status, failure_retryable, failure_retry_after_ms, deliver, metadata,
+  trace_id, fingerprint, cache_write_tokens, cache_write_1h_tokens, audio_input_tokens, audio_output_tokens,
+  image_input_tokens, image_output_tokens, images, audio_seconds
+  FROM json_populate_recordset(NULL::requests, %(requests)s::json)
+ON CONFLICT (id) DO UPDATE SET (
+  status, completed_at, served_model, attempts, input_tokens, output_tokens, cached_tokens, reasoning_tokens,
+  usage_estimated, cost_usd, failure_code, failure_message, failure_detail, failure_param, failure_status,
+  failure_retryable, failure_retry_after_ms, cache_write_tokens, cache_write_1h_tokens, audio_input_tokens,
+  audio_output_tokens, image_input_tokens, image_output_tokens, images, audio_seconds) = (
+  excluded.status, excluded.completed_at, excluded.served_model, excluded.attempts, excluded.input_tokens,
+  excluded.output_tokens, excluded.cached_tokens, excluded.reasoning_tokens, excluded.usage_estimated,
+  excluded.cost_usd, excluded.failure_code, excluded.failure_message, excluded.failure_detail,
+  excluded.failure_param, excluded.failure_status, excluded.failure_retryable, excluded.failure_retry_after_ms,
+  excluded.cache_write_tokens, excluded.cache_write_1h_tokens, excluded.audio_input_tokens,
+  excluded.audio_output_tokens, excluded.image_input_tokens, excluded.image_output_tokens, excluded.images,
+  excluded.audio_seconds)
+WHERE jobs.status IN ('queued', 'in_progress');
 
 -- name: get
 -- One request by its id. The bounds are one moment where the id says it (a UUIDv7), so that one partition is looked at.
