@@ -88,6 +88,13 @@ COPY_AGE = Gauge(
     registry=METRICS,
 )
 RELOADS = _counter("gateway_reloads", "Times that a noun was read again.", ("noun", "outcome"))
+LIMIT_DRAWS = _counter(
+    "gateway_limit_draws", "Tokens asked of a shared bucket: ahead, while a request waits, or owed.", ("why",)
+)
+LIMITS_LOCAL = _counter(
+    "gateway_limits_local", "Decisions by this process's own share of a limit, the database being away."
+)
+THROTTLED = _counter("gateway_throttled", "Requests over a limit: made to wait, or refused.", ("then",))
 REFUSED = _counter("gateway_refused", "Requests refused before any model was called.", ("code",))
 BREAKERS_OPEN = Gauge(
     "gateway_breaker_open", "Whether the model's circuit breaker is open (1).", ("model",), registry=METRICS

@@ -17,6 +17,7 @@ from gateway.domain.rules import GatewayLoad, RuleSet
 from gateway.exchange import Exchanges
 from gateway.feed import Feed
 from gateway.identity import Identify, KeyIdentity
+from gateway.limiter import Concurrency, Gate, Limiter
 from gateway.live.beat import Beat
 from gateway.live.vitals import Vitals
 from gateway.providers.catalogue import PROVIDERS, OpenProviders
@@ -54,6 +55,8 @@ class World:
     engine: Engine
     vitals: Vitals
     router: Router
+    limiter: Limiter
+    gate: Gate
 
     def live(self) -> LiveFacts:
         """What is known of models and callers at this moment, over all replicas."""
@@ -94,9 +97,14 @@ async def open_world(settings: Settings) -> AsyncGenerator[World]:
         lambda: GatewayLoad(len(exchanges), settings.api.max_in_flight),
     )
     engine = Engine(settings.temporal, store.blobs, max_starts=settings.inference.max_overlapped_starts)
+    concurrency = Concurrency(store.slots, origin, settings.limits)
+    limiter = Limiter(store.buckets, settings.limits, lambda: concurrency.replicas)
+    gate = Gate(limiter, concurrency)
     storage.start()
     feed.start()
     beat.start()
+    concurrency.start()
+    limiter.start()
     try:
         with suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE):
@@ -116,6 +124,8 @@ async def open_world(settings: Settings) -> AsyncGenerator[World]:
             engine,
             vitals,
             router,
+            limiter,
+            gate,
         )
     finally:
         await engine.close()
@@ -123,6 +133,8 @@ async def open_world(settings: Settings) -> AsyncGenerator[World]:
         await feed.close()
         # After all attempts have ended and before the store: what they counted is told to the other replicas.
         await beat.close()
+        await limiter.close()
+        await concurrency.close()
         await storage.close()
         await store.close()
 

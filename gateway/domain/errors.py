@@ -150,6 +150,13 @@ class VersionConflict(GatewayError):
         self.current = current
 
 
+class RateLimited(GatewayError):
+    """A limit on the rate of your requests or of a model is reached. Try again after the time given."""
+
+    code = "rate_limited"
+    retryable = True
+
+
 class JobNotFound(GatewayError):
     """There is no such job."""
 
@@ -229,6 +236,12 @@ class Abandoned(GatewayError):
     """The process that was answering the caller died; the connection broke with it and nothing was called again."""
 
     code = "abandoned"
+
+
+class HedgeLost(GatewayError):
+    """Another model was asked beside this one and answered first."""
+
+    code = "hedge_lost"
 
 
 # ---- the upstream ------------------------------------------------------------------------------------------------

@@ -14,6 +14,13 @@ class Then(StrEnum):
     REJECT = "reject"
 
 
+class Unit(StrEnum):
+    """What a limit counts."""
+
+    REQUESTS = "requests"
+    TOKENS = "tokens"
+
+
 @dataclass(frozen=True, slots=True)
 class Throttle:
     """A limit that a request falls under: `key` names its bucket over all replicas, `rate` is tokens a second.
@@ -27,6 +34,23 @@ class Throttle:
     then: Then = Then.REJECT
     rule: str = ""
     cost: float = 1.0
+    unit: Unit = Unit.REQUESTS
+
+    @property
+    def need(self) -> float:
+        """How many tokens must be there: no bucket ever holds more than its burst, so a full one lets anything pass."""
+        return min(self.cost, self.burst)
+
+
+LONGEST = timedelta(days=1)
+"""No wait is told that is longer: the bucket may have been changed by then."""
+
+
+def time_for(tokens: float, rate: float) -> timedelta:
+    """How long it takes until so many tokens have come."""
+    if tokens <= 0:
+        return timedelta(0)
+    return timedelta(seconds=min(tokens / rate, LONGEST.total_seconds())) if rate > 0 else LONGEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,5 +67,14 @@ class Bucket:
 
     def wait(self, throttle: Throttle) -> timedelta:
         """How long until the request's tokens are there; nothing if they are."""
-        missing = min(throttle.cost, throttle.burst) - self.level
-        return timedelta(seconds=max(0.0, missing / throttle.rate)) if throttle.rate > 0 else timedelta.max
+        return time_for(throttle.need - self.level, throttle.rate)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a caller stands with a limit: what it holds at most, what is left of it, and when it is full again."""
+
+    unit: Unit
+    limit: float
+    remaining: float
+    reset: timedelta

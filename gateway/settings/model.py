@@ -206,6 +206,22 @@ class Storage(Section):
     keys: Text = "postgres"
     claims: Text = "postgres"
     models: Text = "postgres"
+    limits: Text = "postgres"
+
+
+class LimitSettings(Section):
+    """How limits of rate and of concurrency are kept over all replicas."""
+
+    lease: Timeout = seconds(1)
+    lease_expiry: Timeout = seconds(3)
+    slot_expiry: Timeout = seconds(10)
+    patience: Timeout = seconds(0.25)
+    max_keys: Count = 20_000
+
+    @model_validator(mode="after")
+    def _bounds(self) -> Self:
+        self._ordered("lease", "lease_expiry")
+        return self
 
 
 class Nats(Section):
@@ -286,6 +302,7 @@ class Settings(BaseSettings):
     temporal: Temporal = Temporal()
     postgres: Postgres = Postgres()
     storage: Storage = Storage()
+    limits: LimitSettings = LimitSettings()
     nats: Nats = Nats()
     identity: Identity = Identity()
     providers: Providers = Providers()

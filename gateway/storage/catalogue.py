@@ -14,6 +14,7 @@ from gateway.storage.memory import MemoryStore
 from gateway.storage.ports import (
     Audit,
     Blobs,
+    Buckets,
     Changes,
     Claims,
     Jobs,
@@ -23,6 +24,7 @@ from gateway.storage.ports import (
     Repricings,
     Requests,
     Rules,
+    Slots,
     Store,
 )
 from gateway.storage.postgres.store import open_store as open_postgres
@@ -61,6 +63,8 @@ class PortByPort:
     audit: Audit
     rules: Rules
     changes: Changes
+    buckets: Buckets
+    slots: Slots
     backends: tuple[Store, ...]
 
     async def ping(self) -> None:
@@ -98,7 +102,7 @@ async def open_store(settings: Settings) -> Store:
         raise ValueError(
             f"storage.jobs: expected {chosen.requests}, as storage.requests is, got {chosen.jobs}"
         )
-    names = dict.fromkeys((chosen.requests, chosen.claims, chosen.keys, chosen.models))
+    names = dict.fromkeys((chosen.requests, chosen.claims, chosen.keys, chosen.models, chosen.limits))
     opened = {name: await BACKENDS[name](settings) for name in names}
     if len(opened) == 1:
         return opened[chosen.requests]
@@ -117,6 +121,8 @@ async def open_store(settings: Settings) -> Store:
             dict.fromkeys(("registry", "prices", "rules"), opened[chosen.models].changes),
             opened[chosen.requests].changes,
         ),
+        buckets=opened[chosen.limits].buckets,
+        slots=opened[chosen.limits].slots,
         backends=tuple(opened.values()),
     )
 

@@ -13,6 +13,7 @@ from gateway.domain.jobs import Job, job_of
 from gateway.domain.repricing import Correction, Place
 from gateway.ids import moment_in, parse_id
 from gateway.storage.memory.changes import MemoryChanges
+from gateway.storage.memory.limits import MemoryBuckets, MemorySlots
 from gateway.storage.memory.prices import MemoryPrices, MemoryRepricings
 from gateway.storage.memory.registry import MemoryAudit, MemoryModels
 from gateway.storage.memory.rules import MemoryRules
@@ -324,6 +325,8 @@ class MemoryStore:
         self.prices = MemoryPrices(self.changes, self.audit)
         self.repricings = MemoryRepricings(self.requests)
         self.rules = MemoryRules(self.changes, self.audit)
+        self.buckets = MemoryBuckets()
+        self.slots = MemorySlots()
 
     async def ping(self) -> None:
         """Memory always answers."""
@@ -333,9 +336,9 @@ class MemoryStore:
         return 0
 
     async def expire(self, before: datetime) -> int:
-        """Forget jobs that ended before then, and their answers."""
+        """Forget jobs that ended before then, and their answers; and buckets that are full again."""
         jobs = self.jobs.expire(before)
-        return len(jobs) + self.claims.forget(jobs)
+        return len(jobs) + self.claims.forget(jobs) + self.buckets.expire()
 
     async def close(self) -> None:
         """There is nothing to close."""

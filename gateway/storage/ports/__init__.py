@@ -12,6 +12,7 @@ from gateway.domain.identity import Caller, Key
 from gateway.domain.inference import Attempt, InferenceRequest, Settlement, Status
 from gateway.domain.jobs import Job
 from gateway.storage.ports.changes import Changes
+from gateway.storage.ports.limits import Buckets, Draw, Drawn, Held, Hold, Slots, Unspent
 from gateway.storage.ports.page import Page
 from gateway.storage.ports.prices import Prices, Repricings
 from gateway.storage.ports.registry import (
@@ -28,10 +29,15 @@ from gateway.storage.ports.rules import Rules, RuleVersion
 __all__ = [
     "Audit",
     "Blobs",
+    "Buckets",
     "Change",
     "Changes",
     "Claims",
+    "Draw",
+    "Drawn",
     "Entry",
+    "Held",
+    "Hold",
     "Inventory",
     "Jobs",
     "Keys",
@@ -47,7 +53,9 @@ __all__ = [
     "RuleVersion",
     "Rules",
     "Sealed",
+    "Slots",
     "Store",
+    "Unspent",
 ]
 
 
@@ -266,6 +274,16 @@ class Store(Protocol):
     @property
     def changes(self) -> Changes:
         """The revisions of what processes keep copies of."""
+        ...
+
+    @property
+    def buckets(self) -> Buckets:
+        """Token buckets of all replicas."""
+        ...
+
+    @property
+    def slots(self) -> Slots:
+        """Numbers of things at once over all replicas."""
         ...
 
     async def ping(self) -> None:

@@ -74,13 +74,19 @@ class Database:
         await self._pool.close()
 
     async def rows(
-        self, query: LiteralString, params: Mapping[str, object] | None = None, *, prepare: bool = True
+        self,
+        query: LiteralString,
+        params: Mapping[str, object] | None = None,
+        *,
+        prepare: bool = True,
+        again: bool = True,
     ) -> list[DictRow]:
         """Run one statement and return its rows. Raises StorageUnavailable; errors in the statement itself go up.
 
         Prepared plans do not know the parameters: `prepare=False` has a query planned for those that it is given.
+        `again=False` runs it once, for what must not be done twice.
         """
-        tries = 2
+        tries = 2 if again else 1
         while True:
             tries -= 1
             connection = await self._connection()

@@ -12,6 +12,7 @@ from gateway.storage.postgres.changes import PostgresChanges
 from gateway.storage.postgres.database import Database
 from gateway.storage.postgres.jobs import PostgresClaims, PostgresJobs
 from gateway.storage.postgres.keys import PostgresKeys
+from gateway.storage.postgres.limits import PostgresBuckets, PostgresSlots
 from gateway.storage.postgres.named import Q
 from gateway.storage.postgres.prices import PostgresPrices, PostgresRepricings
 from gateway.storage.postgres.registry import PostgresAudit, PostgresModels
@@ -38,6 +39,8 @@ class PostgresStore:
         self.audit = PostgresAudit(database)
         self.rules = PostgresRules(database)
         self.changes = PostgresChanges(database)
+        self.buckets = PostgresBuckets(database)
+        self.slots = PostgresSlots(database)
 
     async def ping(self) -> None:
         """Raise StorageUnavailable unless the database answers and has been migrated."""
@@ -53,8 +56,8 @@ class PostgresStore:
         return 0 if row is None else row["made"]
 
     async def expire(self, before: datetime) -> int:
-        """Delete jobs, kept answers and large payloads that ended before then."""
-        queries = (Q.jobs.expire, Q.claims.expire, Q.blobs.expire)
+        """Delete jobs, kept answers and large payloads that ended before then, and what limits no longer need."""
+        queries = (Q.jobs.expire, Q.claims.expire, Q.blobs.expire, Q.limits.expire)
         return sum([len(await self._database.rows(query, {"before": before})) for query in queries])
 
     async def close(self) -> None:
