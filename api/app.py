@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI
@@ -21,22 +20,13 @@ from api.service.inference import InferenceService
 from api.service.jobs import JobsService
 from api.service.models import ModelsService
 from api.service.requests import RequestsService
+from api.service.services import Services
 from gateway import VERSION
 from gateway.temporal.client import data_converter
 from gateway.temporal.codec import KeyRing
 from gateway.wiring import World
 
 _PURPOSE = "One durable gateway between every agent and every language model."
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What both doors open on."""
-
-    inference: InferenceService
-    jobs: JobsService
-    requests: RequestsService
-    models: ModelsService
 
 
 def build_services(world: World) -> Services:

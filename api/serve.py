@@ -63,10 +63,7 @@ async def serve(settings: Settings) -> None:
         rpc = build_server(
             settings,
             identity=world.identity,
-            inference=services.inference,
-            jobs=services.jobs,
-            requests=services.requests,
-            models=services.models,
+            services=services,
             ready=ready,
         )
         await rpc.start()

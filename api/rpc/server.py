@@ -18,10 +18,7 @@ from api.rpc.inference import InferenceServicer
 from api.rpc.jobs import JobsServicer
 from api.rpc.models import ModelsServicer
 from api.rpc.requests import RequestsServicer
-from api.service.inference import InferenceService
-from api.service.jobs import JobsService
-from api.service.models import ModelsService
-from api.service.requests import RequestsService
+from api.service.services import Services
 from gateway.identity import Identify
 from gateway.settings import Api, Settings
 from gateway.v1 import inference_pb2, jobs_pb2, models_pb2, requests_pb2
@@ -38,10 +35,7 @@ def build_server(
     settings: Settings,
     *,
     identity: Identify,
-    inference: InferenceService,
-    jobs: JobsService,
-    requests: RequestsService,
-    models: ModelsService,
+    services: Services,
     ready: Callable[[], bool],
 ) -> RpcServer:
     """The server over the services, not yet listening. `ready` is asked at each health check."""
@@ -53,10 +47,12 @@ def build_server(
         return f"{base}/namespaces/{temporal.namespace}/workflows/{workflow_id}" if base else None
 
     servicers = {
-        inference_pb2.DESCRIPTOR.services_by_name["InferenceService"]: InferenceServicer(inference),
-        jobs_pb2.DESCRIPTOR.services_by_name["JobsService"]: JobsServicer(jobs),
-        models_pb2.DESCRIPTOR.services_by_name["ModelsService"]: ModelsServicer(models),
-        requests_pb2.DESCRIPTOR.services_by_name["RequestsService"]: RequestsServicer(requests, link),
+        inference_pb2.DESCRIPTOR.services_by_name["InferenceService"]: InferenceServicer(services.inference),
+        jobs_pb2.DESCRIPTOR.services_by_name["JobsService"]: JobsServicer(services.jobs),
+        models_pb2.DESCRIPTOR.services_by_name["ModelsService"]: ModelsServicer(services.models),
+        requests_pb2.DESCRIPTOR.services_by_name["RequestsService"]: RequestsServicer(
+            services.requests, link
+        ),
     }
     names = frozenset(service.full_name for service in servicers)
     health = Health(names, ready)

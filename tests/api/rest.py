@@ -13,7 +13,7 @@ from typing import Any
 import httpx2
 import uvicorn
 
-from api.app import Services, build_app
+from api.app import build_app
 from api.serve import _config
 from gateway.settings import Api, Fallback, Inference, Settings, Temporal
 from tests.api.rpc import until
@@ -43,8 +43,7 @@ def app_of(world: World) -> Any:
         registry=registry(),
         store=world.store,
     )
-    services = Services(world.inference, world.jobs, world.requests, world.models)
-    return build_app(opened, services, lambda: {"storage": True, "serving": world.ready})
+    return build_app(opened, world.services, lambda: {"storage": True, "serving": world.ready})
 
 
 def bearer(key: str = KEY, **more: str) -> dict[str, str]:

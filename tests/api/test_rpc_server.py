@@ -76,10 +76,7 @@ def a_server(world):
     return build_server(
         world.settings,
         identity=world.identity,
-        inference=world.inference,
-        jobs=world.jobs,
-        requests=world.requests,
-        models=world.models,
+        services=world.services,
         ready=lambda: True,
     )
 

@@ -20,6 +20,7 @@ from api.service.inference import InferenceService
 from api.service.jobs import JobsService
 from api.service.models import ModelsService
 from api.service.requests import RequestsService
+from api.service.services import Services
 from gateway.attempt import Attempts, Try
 from gateway.domain.errors import EngineUnavailable, StorageUnavailable, Unauthenticated
 from gateway.domain.identity import Caller, Right
@@ -147,11 +148,18 @@ class World:
     engine: Engine
     exchanges: Exchanges
     upstream: Any
-    inference: InferenceService
-    jobs: JobsService
-    requests: RequestsService
-    models: ModelsService
+    services: Services
     ready: bool = True
+
+    @property
+    def inference(self) -> InferenceService:
+        """The service of inference."""
+        return self.services.inference
+
+    @property
+    def jobs(self) -> JobsService:
+        """The service of jobs."""
+        return self.services.jobs
 
 
 def a_world(settings: Settings | None = None) -> World:
@@ -191,10 +199,12 @@ def a_world(settings: Settings | None = None) -> World:
         engine=engine,
         exchanges=exchanges,
         upstream=provider.upstream,
-        inference=inference,
-        jobs=jobs,
-        requests=RequestsService(store.requests),
-        models=ModelsService(lambda: models, router),
+        services=Services(
+            inference=inference,
+            jobs=jobs,
+            requests=RequestsService(store.requests),
+            models=ModelsService(lambda: models, router),
+        ),
     )
 
 
@@ -204,10 +214,7 @@ async def rpc_channel(world: World, **options: int) -> AsyncGenerator[grpc.aio.C
     server = build_server(
         world.settings,
         identity=world.identity,
-        inference=world.inference,
-        jobs=world.jobs,
-        requests=world.requests,
-        models=world.models,
+        services=world.services,
         ready=lambda: world.ready,
     )
     port = await server.start()

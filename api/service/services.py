@@ -1,0 +1,20 @@
+"""All services of a process: what both doors open on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from api.service.inference import InferenceService
+from api.service.jobs import JobsService
+from api.service.models import ModelsService
+from api.service.requests import RequestsService
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """One for each noun."""
+
+    inference: InferenceService
+    jobs: JobsService
+    requests: RequestsService
+    models: ModelsService
