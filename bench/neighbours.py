@@ -15,8 +15,9 @@ from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 from bench.options import say
-from bench.stack import ROOT, BenchError, Upstream, free_base, running
+from bench.stack import ROOT, BenchError, Upstream, running
 from bench.subjects import MODELS, Site, Subject
+from infra.local.ports import Ports
 
 PEERS = ROOT / "bench" / ".peers"
 _KEY = "sk-bench"
@@ -52,7 +53,7 @@ class Neighbour:
     @contextmanager
     def started(self, scratch: Path, served_by: Upstream) -> Generator[Subject]:
         """It runs, and answers as it should. Raises BenchError with its last words if it does not."""
-        port, log = free_base(), scratch / f"{self.name}.log"
+        port, log = Ports.free_base(), scratch / f"{self.name}.log"
         argv, env = self.command(self.folder, scratch, served_by, port)
         with running(argv, log, env=env, folder=scratch) as process:
             headers = self.headers(served_by)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,9 +16,9 @@ from typing import IO
 
 from bench.backlog import Backlog
 from bench.subjects import MODELS, Site
+from infra.local.ports import Ports
 
 ROOT = Path(__file__).resolve().parents[1]
-_PORTS_OF_A_STACK = 8
 
 
 class BenchError(Exception):
@@ -120,7 +118,7 @@ def gateway(folder: Path, served_by: Upstream, *, engine: bool = True) -> Genera
         "GATEWAY__TELEMETRY__LOG_LEVEL": "warning",
         "GATEWAY__INFERENCE__LOG_CONTENT": "true",
     }
-    up = ["up", "--detach", "--ports", str(free_base())]
+    up = ["up", "--detach", "--ports", str(Ports.free_base())]
     if not engine:
         up += ["--without", "temporal", "--without", "worker"]
     try:
@@ -141,25 +139,6 @@ def gateway(folder: Path, served_by: Upstream, *, engine: bool = True) -> Genera
         )
     finally:
         _infra(data, "stop", env=env)
-
-
-def free_base() -> int:
-    """The first of eight ports in a row that nobody listens on, below those that the system gives to clients."""
-    for _ in range(200):
-        base = random.randrange(20_000, 32_000, _PORTS_OF_A_STACK)
-        if all(_is_free(base + n) for n in range(_PORTS_OF_A_STACK)):
-            return base
-    raise BenchError("no eight free ports in a row were found between 20000 and 32000")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def _infra(data: Path, command: str, *more: str, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:

@@ -76,6 +76,7 @@ def caller_workers(client: Client, settings: Settings, hands: Hands, origin: str
         activities=hands.local,
         workflow_runner=runner(sandbox=temporal.sandbox),
         debug_mode=not temporal.sandbox,  # on the event loop, without threads: see docs/decisions/0007
+        max_workflow_task_external_storage_concurrency=1,  # we use none, and more makes a task for each payload
         max_concurrent_workflow_tasks=temporal.workflow_slots,
         max_concurrent_local_activities=temporal.local_activity_slots,
         max_cached_workflows=temporal.cached_workflows,
@@ -103,6 +104,7 @@ def job_workers(client: Client, settings: Settings, hands: Hands) -> Sequence[Wo
         activities=[*hands.local, hands.job.call_model, hands.delivery.deliver],
         workflow_runner=runner(sandbox=temporal.sandbox),
         debug_mode=not temporal.sandbox,  # on the event loop, without threads: see docs/decisions/0007
+        max_workflow_task_external_storage_concurrency=1,  # we use none, and more makes a task for each payload
         max_concurrent_workflow_tasks=temporal.workflow_slots,
         max_concurrent_local_activities=temporal.local_activity_slots,
         max_concurrent_activities=settings.worker.concurrency,
@@ -119,6 +121,7 @@ def job_workers(client: Client, settings: Settings, hands: Hands) -> Sequence[Wo
         activities=hands.local,
         workflow_runner=runner(sandbox=temporal.sandbox),
         debug_mode=not temporal.sandbox,  # on the event loop, without threads: see docs/decisions/0007
+        max_workflow_task_external_storage_concurrency=1,  # we use none, and more makes a task for each payload
         max_concurrent_workflow_tasks=20,
         max_concurrent_workflow_task_polls=2,
         max_cached_workflows=100,

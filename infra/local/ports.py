@@ -1,12 +1,13 @@
 """The ports of a stack."""
 
+import random
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Self
 
 import psutil
 
-from infra.local.component import Component
+from infra.local.component import Component, Port, StackError
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,15 @@ class Ports:
     def from_base(cls, base: int) -> Self:
         """Return eight ports in a row, so that a second stack needs one number only."""
         return cls(*range(base, base + 8))
+
+    @classmethod
+    def free_base(cls) -> int:
+        """The first of eight ports in a row that nobody listens on, below those that the kernel gives to clients."""
+        length = len(fields(cls))
+        for base in random.sample(range(20_000, 32_000, length), 200):
+            if all(Port(base + each, "").is_free() for each in range(length)):
+                return base
+        raise StackError("no eight free ports in a row were found between 20000 and 32000")
 
 
 def taken(components: Iterable[Component]) -> list[str]:

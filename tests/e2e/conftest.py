@@ -48,13 +48,8 @@ def stack(servers: Servers) -> Generator[Stack]:
         started.home / "models.conf", servers.scripted_upstream, f"http://127.0.0.1:{free_port()}/v1"
     )
     started.env["GATEWAY__REGISTRY__SEED"] = str(seed)
-    try:
-        started.up()
+    with started.running():
         yield started
-        assert started.stop() == []
-    finally:
-        started.stop()
-        started.remove()
 
 
 @pytest.fixture(scope="session")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import random
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -24,6 +22,7 @@ import psycopg
 
 from infra.local.component import ROOT, free_port
 from infra.local.folder import Folder
+from infra.local.ports import Ports
 from infra.local.process import Identity
 
 T = TypeVar("T")
@@ -44,24 +43,6 @@ def until(what: Callable[[], T], within: float = 10.0, every: float = 0.05) -> T
     return found
 
 
-def free_block(length: int = 8) -> int:
-    """The first of some free ports in a row, below those that the kernel gives to clients."""
-    for base in random.sample(range(20_000, 32_000, length), 200):
-        if all(_is_free(base + each) for each in range(length)):
-            return base
-    raise RuntimeError("no block of free ports")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
 class Stack:
     """One stack in a folder of its own. `env` is what its configuration says otherwise than `config/local.conf`."""
 
@@ -69,7 +50,7 @@ class Stack:
         # Not pytest's own folder, which is closed to the user that PostgreSQL runs as when we are root.
         self.home = Path(tempfile.mkdtemp(prefix="llm-gateway-stack-"))
         self.folder = Folder(self.home / "data")
-        self.base = free_block()
+        self.base = Ports.free_base()
         self.env = dict(env)
         self._deaths: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_DEATHS))
         self._started: dict[int, psutil.Process] = {}
@@ -121,6 +102,17 @@ class Stack:
     def remove(self) -> None:
         """Remove all that it wrote."""
         shutil.rmtree(self.home, ignore_errors=True)
+
+    @contextmanager
+    def running(self) -> Generator[Stack]:
+        """It, started; at the end nothing of it may live on."""
+        try:
+            self.up()
+            yield self
+            assert self.stop() == []
+        finally:
+            self.stop()
+            self.remove()
 
     # ---- what it says of itself ----
     @property

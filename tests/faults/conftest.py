@@ -46,13 +46,8 @@ def running(servers: Servers) -> Generator[Stack]:
     upstream, closed = servers.scripted_upstream, f"http://127.0.0.1:{free_port()}/v1"
     seed = write_seed(started.home / "models.conf", upstream, closed, SCRIPTS, local=False)
     started.env["GATEWAY__REGISTRY__SEED"] = str(seed)
-    try:
-        started.up()
+    with started.running():
         yield started
-        assert started.stop() == []
-    finally:
-        started.stop()
-        started.remove()
 
 
 @pytest.fixture
