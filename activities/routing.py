@@ -1,57 +1,33 @@
-"""Looking at the world before a decision."""
+"""Deciding again: what the workflow asks when an attempt has failed, and for a job before its first."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from temporalio import activity
 
-from gateway.domain.inference import Kind
-from gateway.domain.registry import Registry
+from gateway.domain.inference import Attempt, InferenceRequest
+from gateway.domain.retries import Route
+from gateway.router import Router
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a decision is to be made about: the candidates that were admitted when the request was accepted."""
+    """What a decision is to be made about: a request without its text, and what was tried for it."""
 
-    asked: str
-    kind: Kind
-    candidates: tuple[str, ...]
-    rules_version: str = ""
-
-    @property
-    def told(self) -> str:
-        """The same in a line."""
-        return f"{self.asked} admits {', '.join(self.candidates) or 'nothing'}"
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """The candidates that can be called now, in order, and what was found in one line each."""
-
-    candidates: tuple[str, ...]
-    rules_version: str
-    lines: tuple[str, ...]
+    request: InferenceRequest
+    attempts: tuple[Attempt, ...] = ()
 
 
 class RoutingActivities:
-    """Observes the registry (and later the live facts) for the workflow's decisions."""
+    """Decides by what this process knows at this moment."""
 
-    def __init__(self, registry: Callable[[], Registry]) -> None:
-        """`registry` gives the state in force."""
-        self._registry = registry
+    def __init__(self, router: Router) -> None:
+        """`router` works on snapshots in memory."""
+        self._router = router
 
     @activity.defn(name="route")
     async def route(self, look: Look) -> Route:
-        """Which of the admitted candidates are there, enabled and of the right kind."""
-        registry = self._registry()
-        left: list[str] = []
-        lines = [look.told]
-        for name in look.candidates:
-            model = registry.models.get(name)
-            if model is not None and model.enabled and model.kind is look.kind:
-                left.append(name)
-            else:
-                lines.append(f"{name} can no longer be called")
-        return Route(tuple(left), look.rules_version or registry.version, tuple(lines))
+        """Decide without what failed: here and not in the workflow, since rules and facts are no part of a history."""
+        return self._router.route(look.request, look.attempts, datetime.now(UTC))

@@ -8,31 +8,44 @@ from datetime import UTC, datetime
 
 from gateway import telemetry
 from gateway.domain.errors import StorageUnavailable
-from gateway.domain.inference import Attempt, Settlement, settle
-from gateway.domain.retries import Now, next_choice
+from gateway.domain.inference import Attempt, Failure, Settlement, settle, told
+from gateway.domain.retries import Now, Route, next_choice, reason_to_stop
 from gateway.exchange import Exchange
 from gateway.recorder import Recorder
+from gateway.router import Router
 
 _AGAIN_FIRST = 0.2
 _AGAIN_MOST = 5.0
 
 
-async def drive(exchange: Exchange, recorder: Recorder) -> Settlement:
+async def drive(exchange: Exchange, recorder: Recorder, router: Router) -> Settlement:
     """Attempt, decide again, attempt …, and record; what the workflow does while the engine can be reached.
 
     Attempts that have begun are joined, so it is safe to do beside a workflow that may exist after all.
     """
     request = exchange.request
     attempts: tuple[Attempt, ...] = ()
+    decisions: tuple[str, ...] = ()
+    refused: Failure | None = None
+    route = Route.first(request)
     while True:
         roll = random.random()  # noqa: S311  jitter, no secret
-        now = Now(request.candidates, datetime.now(UTC), roll, request.estimates)
+        now = Now(route.candidates, datetime.now(UTC), roll, {**request.estimates, **route.estimates})
         choice = next_choice(now, attempts, request.limits, request.deadline)
         if isinstance(choice, str):
             break
         attempts = (*attempts, await exchange.attempt(len(attempts) + 1, choice))
+        if reason_to_stop(attempts, request.limits) is None:
+            route = router.route(request, attempts, datetime.now(UTC))
+            decisions, refused = (*decisions, route.decision), route.refused
     settlement = settle(
-        request, attempts, datetime.now(UTC), overhead_ms=exchange.overhead_ms, decision=(choice,)
+        request,
+        attempts,
+        datetime.now(UTC),
+        overhead_ms=exchange.overhead_ms,
+        decision=told(request, choice),
+        decisions=decisions,
+        refused=refused,
     )
     if settlement.served is None:
         exchange.give_up(settlement.failure)

@@ -36,7 +36,7 @@ class Recorder:
         if exchange is not None and settlement.served is None:
             exchange.give_up(settlement.failure)
         prompt, answer = (None, None)
-        if self._log_content:
+        if self._log_content if request.log_content is None else request.log_content:
             prompt = self._cut(request.body)
             answer = self._cut(
                 exchange.answer() if exchange is not None else await self._kept(request, settlement)

@@ -8,19 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
-from typing import Protocol
+from typing import Any, Protocol
 
 from typing_extensions import override
 
-from gateway.domain.errors import ModelNotFound, NoModelAvailable, NoModelFits
+from gateway import decisions
+from gateway.domain.errors import (
+    BY_CODE,
+    GatewayError,
+    ModelNotFound,
+    NoModelAvailable,
+    NoModelFits,
+    RefusedByRule,
+)
 from gateway.domain.health import LiveFacts
 from gateway.domain.identity import Caller, CallerKind
-from gateway.domain.inference import InferenceRequest, Kind, Mode, Traits, Usage
+from gateway.domain.inference import Attempt, Failure, InferenceRequest, Kind, Mode, Traits
 from gateway.domain.prices import Price
 from gateway.domain.registry import AUTO, BY_TAGS, Capability, Model, Registry
+from gateway.domain.retries import Route
 from gateway.domain.rules import (
     Asked,
     Asking,
@@ -33,13 +42,14 @@ from gateway.domain.rules import (
     Step,
     decide,
 )
+from gateway.domain.rules.predicates.price import estimate
 from gateway.domain.tags import TagExpression, parse_tags
 
 KEPT_CANDIDATES = 16
 """So many of a ranking go with a request: more than it may ever try, fewer than a registry holds."""
 _KEPT_VERSIONS = 8  # rule sets that a process remembers for requests that were accepted under them
 _KEPT_SELECTIONS = 256
-_USUAL_OUTPUT = 1_024  # tokens of an answer whose length nobody bounded: for estimates of its cost alone
+_SOON = timedelta(seconds=1)  # when whoever found no model at the moment should ask again
 
 
 class Asks(Protocol):
@@ -93,6 +103,7 @@ class Router:
         self._load = load
         self._offered = _Offered(Registry({}, {}, ""))
         self._versions: dict[str, RuleSet] = {}
+        self._jobs = (RuleSet(), RuleSet())
 
     def decide(
         self,
@@ -103,15 +114,17 @@ class Router:
         *,
         roll: float,
         rules_version: str | None = None,
-        accepted: frozenset[str] = frozenset(),
+        accepted: tuple[str, ...] = (),
     ) -> Decision:
         """Decide as of now. `rules_version` is the version to decide by, if this process still has it.
 
-        Of models that are being drained only those take the request that it was `accepted` for. Nothing is raised: what
-        cannot be served is a decision that says so in `refused`.
+        `accepted` are the models that the request was accepted for, if it was: of those that are being drained, they
+        alone take it. Nothing is raised: what cannot be served is a decision that says so in `refused`.
         """
         registry = self._registry()
         rules = self._rules_of(rules_version)
+        if asked.mode is Mode.JOB:
+            rules = self._of_jobs(rules)
         models = self._admitted(registry, asked, caller, accepted)
         if isinstance(models, Refused):
             return Decision(
@@ -129,16 +142,17 @@ class Router:
             registry_version=registry.version,
             roll=roll,
         )
-        decision = _within_cost(decide(rules, facts), facts)
+        decision = decide(rules, facts)
         steps = decision.steps
-        if rules_version not in (None, rules.version):
+        if rules_version not in (None, "", rules.version):
             said = f"decided by version {rules.version}: version {rules_version} is not held here any more"
             steps = (Step("rules version", said), *steps)
         return replace(decision, steps=steps, registry_version=registry.version)
 
-    def decide_again(self, request: InferenceRequest, failed: tuple[Failed, ...], at: datetime) -> Decision:
+    def route(self, request: InferenceRequest, attempts: tuple[Attempt, ...], at: datetime) -> Route:
         """Decide about a request that was accepted before, without what failed; with it, where nothing else is left."""
         asked, caller = asked_of(request, request.mode, request.traits), caller_of(request)
+        failed = _failed(attempts)
 
         def decided(without: tuple[Failed, ...]) -> Decision:
             return self.decide(
@@ -147,16 +161,23 @@ class Router:
                 at,
                 without,
                 roll=request.traits.roll,
-                rules_version=request.rules_version or None,
-                accepted=frozenset(request.candidates),
+                rules_version=request.rules_version,
+                accepted=request.candidates,
             )
 
         decision = decided(failed)
-        if decision.ranked or not failed:
-            return decision
-        again = decided(())
-        told = ", ".join(f"{each.model} ({each.code})" for each in failed)
-        return replace(again, steps=(*again.steps, Step("what failed", f"nothing is left without {told}")))
+        if failed and not decision.ranked:
+            decision = decided(())
+            names = ", ".join(f"{each.model} ({each.code})" for each in failed)
+            step = Step("what failed", f"may be called again: nothing is left without {names}")
+            decision = replace(decision, steps=(*decision.steps, step))
+        return Route(
+            candidates=decision.ranked[:KEPT_CANDIDATES],
+            estimates={} if request.limits.cost_usd is None else self.estimates(decision, asked, at),
+            rules_version=decision.rules_version,
+            decision=decisions.tell(decision),
+            refused=None if decision.ranked else Failure.of(error_of(decision)),
+        )
 
     def estimates(self, decision: Decision, asked: Asked, at: datetime) -> Mapping[str, Decimal]:
         """What the request would cost at each of the best models, where their price is known."""
@@ -180,7 +201,7 @@ class Router:
 
     # ---- what is admitted ----------------------------------------------------------------------------------------
     def _admitted(
-        self, registry: Registry, asked: Asked, caller: Caller, accepted: frozenset[str]
+        self, registry: Registry, asked: Asked, caller: Caller, accepted: tuple[str, ...]
     ) -> tuple[Model, ...] | Refused:
         name, kind = asked.model, asked.kind
         if name in registry.models or name in registry.aliases:
@@ -188,11 +209,16 @@ class Router:
         elif name == AUTO or name.startswith(BY_TAGS):
             found = self._all_of(registry, kind, caller)
             if accepted:
-                found = (*found, *_drained(registry, sorted(accepted), kind))
+                found = (*found, *_drained(registry, accepted, kind))
             if not found:
                 return Refused(NoModelFits.code, f"No {kind.value} model is yours to use.")
             if name != AUTO:
                 found = self._selected(registry, name.removeprefix(BY_TAGS), kind, found)
+        elif accepted:
+            # Its name has gone since: what it stood for when the request was accepted may still be there.
+            models = (registry.models.get(each) for each in accepted)
+            found = tuple(m for m in models if m is not None and m.callable and m.kind is kind)
+            found = found or _not_found(name)
         else:
             found = _not_found(name)
         if asked.select and not isinstance(found, Refused):
@@ -225,13 +251,27 @@ class Router:
     def _rules_of(self, version: str | None) -> RuleSet:
         """The version asked for, of the last few that were in force here; else the one in force."""
         current = self._rules()
-        if current.version not in self._versions:
+        if self._versions.get(current.version) is not current:
             self._versions[current.version] = current
             while len(self._versions) > _KEPT_VERSIONS:
                 del self._versions[next(iter(self._versions))]
-        if version is None or version == current.version:
+        if not version or version == current.version:
             return current
         return self._versions.get(version, current)
+
+    def _of_jobs(self, rules: RuleSet) -> RuleSet:
+        """The same rules for jobs: how often and how long those are tried is their settings', unless a rule says it."""
+        if self._jobs[0] is not rules:
+            terms = replace(
+                rules.terms,
+                attempts=None,
+                deadline=None,
+                backoff_initial=None,
+                backoff_factor=None,
+                backoff_max=None,
+            )
+            self._jobs = rules, replace(rules, terms=terms)
+        return self._jobs[1]
 
 
 class _Offered:
@@ -273,11 +313,16 @@ class _PricesAt(Mapping[str, "Price"]):
 
     @override
     def __getitem__(self, name: str) -> Price:
-        model = self._registry.models.get(name)
-        price = None if model is None else self._registry.price(model, self._at)
+        price = self.get(name)
         if price is None:
             raise KeyError(name)
         return price
+
+    @override
+    def get(self, key: str, default: Any = None) -> Any:
+        model = self._registry.models.get(key)
+        price = None if model is None else self._registry.price(model, self._at)
+        return default if price is None else price
 
     @override
     def __iter__(self) -> Iterator[str]:
@@ -336,46 +381,25 @@ def selection_of(text: str) -> TagExpression:
     return parse_tags(text)
 
 
-def estimate(price: Price | None, asked: Asked, model: Model) -> Decimal | None:
-    """About what a request costs at a model: its answer is taken to be as long as it may be, or of the usual length."""
-    if price is None:
-        return None
-    output = asked.max_output or min(_USUAL_OUTPUT, model.max_output or _USUAL_OUTPUT)
-    return price.cost(Usage(input=asked.input_tokens, output=output))
-
-
-def _within_cost(decision: Decision, facts: Facts) -> Decision:
-    """The decision without the models at which the request alone would cost more than it may; unknown prices stay."""
-    bounds = (facts.asked.max_cost_usd, decision.terms.cost_limit_usd)
-    most = min((bound for bound in bounds if bound is not None), default=None)
-    if most is None or not decision.ranked:
-        return decision
-    models = {model.name: model for model in facts.candidates}
-    removed: dict[str, str] = {}
-    for name in decision.ranked:
-        cost = estimate(facts.prices.get(name), facts.asked, models[name])
-        if cost is not None and cost > most:
-            removed[name] = f"would cost about {cost:f} USD, over {most:f}"
-    if not removed:
-        return decision
-    ranked = tuple(name for name in decision.ranked if name not in removed)
-    refused = decision.refused
-    if not ranked:
-        refused = Refused(
-            NoModelFits.code, f"Every model that is left would cost more than {most:f} USD for this request."
-        )
-    step = Step("cost limit", f"at most {most:f} USD for all attempts together", removed)
-    return replace(
-        decision,
-        ranked=ranked,
-        passed_over={**decision.passed_over, **removed},
-        steps=(*decision.steps, step),
-        refused=refused,
+def error_of(decision: Decision) -> GatewayError:
+    """The error of a decision that leaves nothing to call."""
+    refused = decision.refused or Refused(NoModelFits.code, "")
+    kind = BY_CODE.get(refused.code, RefusedByRule)
+    return kind(
+        refused.message or None,
+        param=None if refused.rule else "model",
+        retry_after=_SOON if kind.retryable else None,
     )
 
 
+def _failed(attempts: tuple[Attempt, ...]) -> tuple[Failed, ...]:
+    """The models that were tried and failed, each with its last failure."""
+    last = {a.model: a.failure for a in attempts if a.failure is not None}
+    return tuple(Failed(model, failure.code, failure.retryable) for model, failure in last.items())
+
+
 def _named(
-    registry: Registry, name: str, kind: Kind, caller: Caller, accepted: frozenset[str]
+    registry: Registry, name: str, kind: Kind, caller: Caller, accepted: tuple[str, ...]
 ) -> tuple[Model, ...] | Refused:
     """What a name or an alias stands for."""
     if not caller.may_use(name):

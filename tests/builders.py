@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -67,10 +67,12 @@ def a_registry(*models: Model, **aliases: tuple[str, ...]) -> Registry:
     return Registry({m.name: m for m in models}, aliases, "test")
 
 
-def a_router(registry: Registry, rules: RuleSet | None = None, live: LiveFacts | None = None) -> Router:
-    """A router over snapshots that stay as they are."""
-    in_force, known = rules or RuleSet(registry.version), live or LiveFacts()
-    return Router(lambda: registry, lambda: in_force, lambda: known, GatewayLoad)
+def a_router(
+    registry: Registry, rules: RuleSet | None = None, live: Callable[[], LiveFacts] = LiveFacts
+) -> Router:
+    """A router over a registry and rules that stay as they are."""
+    in_force = rules or RuleSet(registry.version)
+    return Router(lambda: registry, lambda: in_force, live, GatewayLoad)
 
 
 def a_request(**changes: Any) -> InferenceRequest:

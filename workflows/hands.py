@@ -13,7 +13,7 @@ from workflows.worker import Hands
 def hands_of(world: World) -> Hands:
     """All activities of a process."""
     return Hands(
-        routing=RoutingActivities(world.registry),
+        routing=RoutingActivities(world.router),
         caller=CallerActivities(world.exchanges, world.recorder),
         job=JobActivities(
             world.attempts,

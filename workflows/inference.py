@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.common import SearchAttributeKey
@@ -14,9 +16,10 @@ with workflow.unsafe.imports_passed_through():
     from activities.delivery import Deliver, DeliveryActivities
     from activities.inference import CallerActivities, JobActivities, JobAttempt, Join, Joined, Recover
     from activities.requests import Begin, Record, RequestActivities
-    from activities.routing import Look, Route, RoutingActivities
+    from activities.routing import Look, RoutingActivities
     from gateway.domain.errors import Abandoned
     from gateway.domain.inference import (
+        KEPT_DECISIONS,
         Attempt,
         Choice,
         Failure,
@@ -25,9 +28,10 @@ with workflow.unsafe.imports_passed_through():
         Outcome,
         Settlement,
         settle,
+        told,
     )
     from gateway.domain.jobs import job_of
-    from gateway.domain.retries import Now, next_choice
+    from gateway.domain.retries import Now, Route, next_choice, pause, reason_to_stop
     from workflows import policies
 
 STATUS = SearchAttributeKey.for_keyword("Status")
@@ -41,6 +45,8 @@ class InferenceWorkflow:
     def __init__(self) -> None:
         """Nothing has been tried yet."""
         self._attempts: tuple[Attempt, ...] = ()
+        self._decisions: tuple[str, ...] = ()
+        self._refused: Failure | None = None
         self._overhead_ms: float | None = None
 
     @workflow.run
@@ -54,7 +60,7 @@ class InferenceWorkflow:
         """For a caller who waits: every step is taken in the process that holds the connection."""
         # The first attempt was decided at the door and is under way; what is there now matters to the next one alone.
         # Most requests need no next one, and to look took a fifth of the gateway's work for a request.
-        route = Route(request.candidates, request.rules_version, (_look(request).told,))
+        route = Route.first(request)
         while not isinstance(choice := self._choose(request, route), str):
             joined = await self._join(request, choice)
             if joined.settled is not None:
@@ -62,33 +68,23 @@ class InferenceWorkflow:
             attempt = joined.attempt or _abandoned(request, choice, self._number)
             self._attempts = (*self._attempts, attempt)
             self._overhead_ms = joined.overhead_ms
-            if attempt.failure is not None and attempt.failure.retryable:
+            if reason_to_stop(self._attempts, request.limits) is None:
                 route = await self._route(request)
-        settlement = await self._record(request, self._settle(request, route, choice))
+        settlement = await self._record(request, self._settle(request, choice))
         self._show(settlement)
         return settlement
 
     async def _job(self, request: InferenceRequest) -> Settlement:
         """For a caller who has gone: each attempt is an activity of its own, on whichever worker is free."""
-        cancelled = False
-        route, stop = None, "cancelled"
+        cancelled, stop = False, "cancelled"
         try:
             await workflow.execute_local_activity_method(
                 RequestActivities.begin, Begin(job_of(request), workflow.now()), **policies.RECORD
             )
-            route = await self._route(request)
-            while not isinstance(choice := self._choose(request, route), str):
-                if choice.wait:
-                    await workflow.sleep(choice.wait)
-                attempt = await self._call(request, choice)
-                if attempt is None:
-                    choice = "the deadline passed before a worker was free"
-                    break
-                self._attempts = (*self._attempts, attempt)
-            stop = choice
+            stop = await self._try(request)
         except asyncio.CancelledError:
             cancelled = True
-        settlement = self._settle(request, route, stop, cancelled=cancelled)
+        settlement = self._settle(request, stop, cancelled=cancelled)
         recorded = await workflow.execute_local_activity_method(
             RequestActivities.record, Record(settlement, request), **policies.RECORD
         )
@@ -97,19 +93,47 @@ class InferenceWorkflow:
         await self._deliver(request, settlement)
         return settlement
 
+    async def _try(self, request: InferenceRequest) -> str:
+        """Route and attempt until nothing more may be tried; returns why. While no model can be called, wait."""
+        pauses = 0
+        while (stop := reason_to_stop(self._attempts, request.limits)) is None:
+            route = await self._route(request)
+            choice = self._choose(request, route)
+            if isinstance(choice, str):
+                wait = self._pause(request, route, pauses)
+                if wait is None:
+                    return choice
+                await workflow.sleep(wait)
+                pauses += 1
+                continue
+            if choice.wait:
+                await workflow.sleep(choice.wait)
+            attempt = await self._call(request, choice)
+            if attempt is None:
+                return "the deadline passed before a worker was free"
+            self._attempts = (*self._attempts, attempt)
+        return stop
+
     @property
     def _number(self) -> int:
         return len(self._attempts) + 1
 
     async def _route(self, request: InferenceRequest) -> Route:
-        return await workflow.execute_local_activity_method(
-            RoutingActivities.route, _look(request), **policies.LOOK
-        )
+        """Decide again, on what is there now."""
+        look = Look(replace(request, body="", decision=""), self._attempts)
+        route = await workflow.execute_local_activity_method(RoutingActivities.route, look, **policies.LOOK)
+        self._decisions = (*self._decisions, route.decision)[-KEPT_DECISIONS:]
+        self._refused = route.refused
+        return route
 
     def _choose(self, request: InferenceRequest, route: Route) -> Choice | str:
         roll = workflow.random().random() if self._attempts else 0.0
-        now = Now(route.candidates, workflow.now(), roll, request.estimates)
+        now = Now(route.candidates, workflow.now(), roll, {**request.estimates, **route.estimates})
         return next_choice(now, self._attempts, request.limits, request.deadline)
+
+    def _pause(self, request: InferenceRequest, route: Route, pauses: int) -> timedelta | None:
+        roll = workflow.random().random()
+        return pause(route, pauses, workflow.now(), request.accepted_at, roll, request.deadline)
 
     async def _join(self, request: InferenceRequest, choice: Choice) -> Joined:
         """The attempt where the caller is: here, or by the queue of its process; nothing if that process is dead."""
@@ -154,16 +178,15 @@ class InferenceWorkflow:
                 **policies.RECORD,
             )
 
-    def _settle(
-        self, request: InferenceRequest, route: Route | None, stop: str, *, cancelled: bool = False
-    ) -> Settlement:
-        lines = (*(route.lines if route is not None else ()), stop)
+    def _settle(self, request: InferenceRequest, stop: str, *, cancelled: bool = False) -> Settlement:
         return settle(
             request,
             self._attempts,
             workflow.now(),
             overhead_ms=self._overhead_ms,
-            decision=lines,
+            decision=told(request, stop),
+            decisions=self._decisions,
+            refused=self._refused,
             cancelled=cancelled,
         )
 
@@ -202,10 +225,6 @@ class InferenceWorkflow:
                 await workflow.execute_activity_method(
                     DeliveryActivities.deliver, deliver, **policies.DELIVER
                 )
-
-
-def _look(request: InferenceRequest) -> Look:
-    return Look(request.model, request.kind, request.candidates, request.rules_version)
 
 
 def _abandoned(request: InferenceRequest, choice: Choice, number: int) -> Attempt:

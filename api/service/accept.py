@@ -10,13 +10,13 @@ from decimal import Decimal
 from api.service.ask import Ask
 from api.service.served import RequestFailed, Served
 from gateway import decisions
-from gateway.domain.errors import BY_CODE, InvalidRequest, NoModelFits, RefusedByRule
+from gateway.domain.errors import InvalidRequest
 from gateway.domain.identity import Caller
 from gateway.domain.inference import Durability, InferenceRequest, Limits, Mode
-from gateway.domain.rules import Decision, Refused
+from gateway.domain.rules import Decision
 from gateway.domain.rules import Terms as RuleTerms
 from gateway.ids import moment_of, new_id
-from gateway.router import KEPT_CANDIDATES, Router, asked_of
+from gateway.router import KEPT_CANDIDATES, Router, asked_of, error_of
 from gateway.settings import Fallback
 
 
@@ -142,18 +142,11 @@ def _durability(asked: Durability | None, said: str | None, terms: Terms) -> Dur
 
 def _refusal(request_id: str, ask: Ask, decision: Decision) -> RequestFailed:
     """The error of a decision that calls nothing, with what it may tell of itself."""
-    refused = decision.refused or Refused(NoModelFits.code, "")
     served = Served(
         request_id=request_id,
         trace_id=ask.hints.trace_id,
-        rule=refused.rule or decision.rule,
+        rule=(decision.refused.rule if decision.refused else "") or decision.rule,
         rules_version=decision.rules_version,
         registry_version=decision.registry_version,
     )
-    kind = BY_CODE.get(refused.code, RefusedByRule)
-    error = kind(
-        refused.message or None,
-        param=None if refused.rule else "model",
-        retry_after=timedelta(seconds=1) if kind.retryable else None,
-    )
-    return RequestFailed(error, served)
+    return RequestFailed(error_of(decision), served)

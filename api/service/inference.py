@@ -147,7 +147,7 @@ class InferenceService:
         except TimeoutError:
             for exchange in self._exchanges:
                 await exchange.leave()
-            drives = [asyncio.create_task(drive(e, self._recorder)) for e in self._exchanges]
+            drives = [asyncio.create_task(drive(e, self._recorder, self._router)) for e in self._exchanges]
             if drives:
                 _, late = await asyncio.wait(drives, timeout=5)
                 for task in late:
@@ -253,7 +253,7 @@ class InferenceService:
         served.workflow_id = ""
 
     async def _drive(self, exchange: Exchange) -> None:
-        await drive(exchange, self._recorder)
+        await drive(exchange, self._recorder, self._router)
 
     def _run_beside(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(_logged(work))

@@ -67,6 +67,8 @@ class Outcome(StrEnum):
     ABANDONED = "abandoned"  # the same, of a caller's connection: nothing was called again
 
 
+KEPT_DECISIONS = 5
+"""So many of a request's later decisions are kept: a job that waits for a day makes a hundred."""
 LEAST_TIME = timedelta(milliseconds=100)
 """Less than this before its deadline, a request's time is up: clocks differ by that, and no model answers in it."""
 
@@ -262,7 +264,11 @@ class InferenceRequest:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """How a request ended: written once to the ledger, in one transaction, and the workflow's result."""
+    """How a request ended: written once to the ledger, in one transaction, and the workflow's result.
+
+    `decision` says in lines what was tried and why nothing more was; `decisions` are those that were made after the
+    door's, as they are kept: the last few.
+    """
 
     request_id: str
     status: Status
@@ -272,6 +278,7 @@ class Settlement:
     queue_ms: float = 0.0
     overhead_ms: float | None = None
     decision: tuple[str, ...] = ()
+    decisions: tuple[str, ...] = ()
 
     @property
     def served(self) -> Attempt | None:
@@ -296,6 +303,11 @@ class Settlement:
         return sum(known, Decimal(0)) if len(known) == len(costs) else None
 
 
+def told(request: InferenceRequest, stop: str) -> tuple[str, ...]:
+    """What was to be tried and why nothing more is, a line each, for whoever looks a request up."""
+    return (f"{request.model} goes to {', '.join(request.candidates) or 'nothing'}", stop)
+
+
 def settle(
     request: InferenceRequest,
     attempts: tuple[Attempt, ...],
@@ -303,9 +315,14 @@ def settle(
     *,
     overhead_ms: float | None = None,
     decision: tuple[str, ...] = (),
+    decisions: tuple[str, ...] = (),
+    refused: Failure | None = None,
     cancelled: bool = False,
 ) -> Settlement:
-    """How a request ends when nothing more is tried after these attempts; `cancelled` between two of them."""
+    """How a request ends when nothing more is tried after these attempts; `cancelled` between two of them.
+
+    `refused` is why no model was left, where none was.
+    """
     last = attempts[-1] if attempts else None
     failure: Failure | None = None if last is None else last.failure
     if last is not None and last.outcome is Outcome.SUCCEEDED:
@@ -319,7 +336,7 @@ def settle(
         failure = Failure.of(DeadlineExceeded())
     else:
         status = Status.FAILED
-        failure = failure or Failure.of(ModelNotFound())
+        failure = failure or refused or Failure.of(ModelNotFound())
     queued = (attempts[0].started_at - request.accepted_at) if attempts else timedelta(0)
     return Settlement(
         request_id=request.id,
@@ -330,4 +347,5 @@ def settle(
         queue_ms=max(0.0, queued.total_seconds() * 1000),
         overhead_ms=overhead_ms,
         decision=decision,
+        decisions=decisions[-KEPT_DECISIONS:],
     )

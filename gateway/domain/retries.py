@@ -1,4 +1,4 @@
-"""What is tried next after some attempts: pure, at the door and in the workflow alike."""
+"""What is tried next after some attempts, and how long a job waits for a model: pure, at the door and in workflows."""
 
 from __future__ import annotations
 
@@ -7,9 +7,40 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from gateway.domain.inference import LEAST_TIME, Attempt, Choice, Limits, Outcome
+from gateway.domain.inference import (
+    LEAST_TIME,
+    Attempt,
+    Choice,
+    Failure,
+    InferenceRequest,
+    Limits,
+    Outcome,
+)
 
 _NOTHING = Decimal(0)
+_FIRST_PAUSE = timedelta(seconds=1)
+_PATIENT = (
+    20  # a pause is at most this part of the time waited: a job that waits for a day looks about 150 times
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What a decision leaves to be tried, best first; `refused` says why nothing is left.
+
+    `decision` is that decision as it is kept; empty for the door's, which goes with its request.
+    """
+
+    candidates: tuple[str, ...]
+    estimates: Mapping[str, Decimal] = field(default_factory=dict)
+    rules_version: str = ""
+    decision: str = ""
+    refused: Failure | None = None
+
+    @staticmethod
+    def first(request: InferenceRequest) -> Route:
+        """What the door decided."""
+        return Route(request.candidates, request.estimates, request.rules_version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +62,7 @@ def next_choice(now: Now, attempts: tuple[Attempt, ...], limits: Limits, deadlin
     A model that has not failed yet is called at once. When all have failed, the one that failed longest ago (and may
     be retried) is called again after a growing, jittered wait, or after what its upstream asked for.
     """
-    stop = _reason_to_stop(attempts, limits)
+    stop = reason_to_stop(attempts, limits)
     if stop is None and now.at >= deadline - LEAST_TIME:
         stop = "the deadline has passed"
     if stop is not None:
@@ -63,7 +94,24 @@ def spent(attempts: tuple[Attempt, ...], estimates: Mapping[str, Decimal]) -> De
     return sum(costs, _NOTHING)
 
 
-def _reason_to_stop(attempts: tuple[Attempt, ...], limits: Limits) -> str | None:
+def pause(
+    route: Route, pauses: int, now: datetime, since: datetime, roll: float, deadline: datetime
+) -> timedelta | None:
+    """How long a job waits before it asks again for a model; None if waiting cannot help, or its time is up.
+
+    Pauses grow, first by themselves (a minute after the sixth), then with the time waited `since` the job was accepted;
+    the last one ends with the job's time.
+    """
+    left = deadline - LEAST_TIME - now
+    if route.candidates or route.refused is None or not route.refused.retryable or left <= timedelta(0):
+        return None
+    grown = min(_FIRST_PAUSE * 2 ** min(pauses, 6), timedelta(minutes=1))
+    wait = max(grown, (now - since) / _PATIENT) * (0.5 + roll / 2)
+    return min(max(wait, route.refused.retry_after or timedelta(0)), left)
+
+
+def reason_to_stop(attempts: tuple[Attempt, ...], limits: Limits) -> str | None:
+    """Why nothing is tried after these attempts, whatever candidates there are; None if something may be."""
     if not attempts:
         return None
     last = attempts[-1]

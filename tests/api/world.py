@@ -32,6 +32,7 @@ from gateway.exchange import Exchanges
 from gateway.providers.catalogue import open_provider
 from gateway.providers.ports import CallTimeouts
 from gateway.recorder import Recorder
+from gateway.router import Router
 from gateway.settings import Api, Inference, Settings
 from gateway.storage.memory import MemoryStore
 from tests.builders import a_caller, a_model, a_registry, a_router, an_admin
@@ -66,7 +67,12 @@ class Engine:
     """Runs each request's story here and at once; `up` false plays an engine that is away."""
 
     def __init__(
-        self, exchanges: Exchanges, attempts: Attempts, recorder: Recorder, store: MemoryStore
+        self,
+        exchanges: Exchanges,
+        attempts: Attempts,
+        recorder: Recorder,
+        store: MemoryStore,
+        router: Router,
     ) -> None:
         self.up = True
         self.crowded = False
@@ -74,6 +80,7 @@ class Engine:
         self._attempts = attempts
         self._recorder = recorder
         self._store = store
+        self._router = router
         self._running: dict[str, asyncio.Task[Any]] = {}
 
     async def start(self, request: InferenceRequest) -> bool:
@@ -83,7 +90,7 @@ class Engine:
         if request.id in self._running:
             return False
         exchange = self._exchanges.get(request.id)
-        story = self._job(request) if exchange is None else drive(exchange, self._recorder)
+        story = self._job(request) if exchange is None else drive(exchange, self._recorder, self._router)
         self._running[request.id] = asyncio.create_task(story)
         return True
 
@@ -172,8 +179,8 @@ def a_world(settings: Settings | None = None) -> World:
         lambda: models, {"scripted": provider}, CallTimeouts(_QUICK, _QUICK * 10, _QUICK * 10)
     )
     recorder = Recorder(store.requests, store.claims, exchanges, log_content=True, content_limit=100_000)
-    engine = Engine(exchanges, attempts, recorder, store)
     router = a_router(models)
+    engine = Engine(exchanges, attempts, recorder, store, router)
     inference = InferenceService(
         router=router,
         attempts=attempts,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,6 +17,7 @@ from activities.inference import CallerActivities, JobActivities
 from activities.requests import RequestActivities
 from activities.routing import RoutingActivities
 from gateway.attempt import Attempts
+from gateway.domain.health import Breaker, LiveFacts, ModelHealth
 from gateway.domain.inference import InferenceRequest, Mode, Settlement
 from gateway.domain.registry import Registry
 from gateway.domain.secret import Secret
@@ -24,11 +25,12 @@ from gateway.exchange import Exchange, Exchanges
 from gateway.providers.catalogue import open_provider
 from gateway.providers.ports import CallTimeouts
 from gateway.recorder import Recorder
+from gateway.router import Router
 from gateway.settings import Encryption, Settings, Temporal
 from gateway.settings import Worker as WorkerSettings
 from gateway.storage.memory import MemoryStore
 from gateway.temporal.client import data_converter
-from tests.builders import a_model, a_registry, raw
+from tests.builders import a_model, a_registry, a_router, raw
 from workflows.inference import InferenceWorkflow
 from workflows.worker import Hands, caller_workers, job_workers
 
@@ -59,6 +61,7 @@ class Process:
     exchanges: Exchanges
     attempts: Attempts
     recorder: Recorder
+    router: Router
     hands: Hands
     provider: Any
 
@@ -80,7 +83,25 @@ class Process:
         )
 
 
-def a_process(client: Client, origin: str = "here", store: MemoryStore | None = None) -> Process:
+def resting(model: str, looks: int) -> Callable[[], LiveFacts]:
+    """Live facts by which a model rests for so many looks, and is well after them."""
+    left = looks
+
+    def look() -> LiveFacts:
+        nonlocal left
+        left -= 1
+        breaker = Breaker.OPEN if left >= 0 else Breaker.CLOSED
+        return LiveFacts(models={model: ModelHealth(breaker=breaker)})
+
+    return look
+
+
+def a_process(
+    client: Client,
+    origin: str = "here",
+    store: MemoryStore | None = None,
+    live: Callable[[], LiveFacts] = LiveFacts,
+) -> Process:
     """A process whose connections are its own; give it a store to share one."""
     store = store or MemoryStore()
     models = registry()
@@ -88,14 +109,15 @@ def a_process(client: Client, origin: str = "here", store: MemoryStore | None = 
     exchanges = Exchanges(origin)
     attempts = Attempts(lambda: models, {"scripted": provider}, CallTimeouts(_QUICK, _QUICK, _QUICK))
     recorder = Recorder(store.requests, store.claims, exchanges, log_content=True, content_limit=100_000)
+    router = a_router(models, live=live)
     hands = Hands(
-        RoutingActivities(lambda: models),
+        RoutingActivities(router),
         CallerActivities(exchanges, recorder),
         JobActivities(attempts, store.claims, lambda: models, origin, timedelta(milliseconds=200)),
         RequestActivities(recorder, store.jobs, exchanges),
         DeliveryActivities({}),
     )
-    return Process(client, store, exchanges, attempts, recorder, hands, provider)
+    return Process(client, store, exchanges, attempts, recorder, router, hands, provider)
 
 
 @asynccontextmanager

@@ -25,7 +25,7 @@ from gateway.domain.inference import Mode, Settlement
 from gateway.storage.ports import Entry
 from tests.builders import QUICK, a_job, a_request
 from tests.servers import Servers
-from tests.workflows.harness import CONVERTER, SETTINGS, TEMPORAL, Process, a_process, serving
+from tests.workflows.harness import CONVERTER, SETTINGS, TEMPORAL, Process, a_process, resting, serving
 from workflows.inference import InferenceWorkflow
 from workflows.worker import runner
 
@@ -122,6 +122,14 @@ async def _job(client: Client) -> Handle:
     return handle
 
 
+async def _waiting_job(client: Client) -> Handle:
+    """No model can be called at first."""
+    async with serving(a_process(client, live=resting("good", looks=2)), jobs=True, callers=False) as process:
+        handle = await process.start(a_job())
+        await handle.result()
+    return handle
+
+
 async def _cancelled_job(client: Client) -> Handle:
     async with serving(a_process(client), jobs=True, callers=False) as process:
         handle = await process.start(a_job(candidates=("hangs",)))
@@ -197,6 +205,7 @@ SCENARIOS: MappingProxyType[str, Callable[[Client], Awaitable[Handle]]] = Mappin
         "elsewhere": _elsewhere,
         "abandoned": _abandoned,
         "job": _job,
+        "waiting_job": _waiting_job,
         "cancelled_job": _cancelled_job,
         "interrupted_job": _interrupted_job,
         "late_ledger": _late_ledger,

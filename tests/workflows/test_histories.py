@@ -27,11 +27,21 @@ STORIES = {
     "cancelled": ["(attempt)", "(record)"],
     "elsewhere": ["(attempt)", "attempt", "(record)", "record"],
     "abandoned": ["(attempt)", "attempt", "(record)", "record", "(record)"],
-    "job": ["(begin)", "(route)", "call_model", "call_model", "(record)"],
+    "job": ["(begin)", *["(route)", "call_model"] * 2, "(record)"],
+    "waiting_job": ["(begin)", *["(route)", "timer"] * 2, "(route)", "call_model", "(record)"],
     "cancelled_job": ["(begin)", "(route)", "call_model", "cancel", "(record)"],
-    "interrupted_job": ["(begin)", "(route)", "call_model", "(recover)", "timer", "call_model", "(record)"],
+    "interrupted_job": [
+        "(begin)",
+        *["(route)", "call_model", "(recover)"],
+        *["(route)", "timer", "call_model"],
+        "(record)",
+    ],
     "late_ledger": ["(begin)", "(route)", "call_model", "(record)"],
-    "uncached_job": ["(begin)", "(route)", *["call_model", "timer"] * 2, "call_model", "(record)"],
+    "uncached_job": [
+        "(begin)",
+        *["(route)", "call_model", "(route)", "timer", "call_model", "(route)", "timer", "call_model"],
+        "(record)",
+    ],
 }
 ENDED = {
     "cancelled": Status.CANCELLED,

@@ -14,6 +14,7 @@ from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.client import Client, WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
 
+from gateway import decisions
 from gateway.attempt import Stream, Try
 from gateway.domain.errors import ModelNotFound, UpstreamRejected, UpstreamUnavailable
 from gateway.domain.inference import Choice, InferenceRequest, Mode, Outcome, Status
@@ -21,7 +22,7 @@ from gateway.providers.ports import Reply
 from gateway.temporal.client import SEARCH_ATTRIBUTES
 from tests.builders import QUICK, a_job, a_request, raw
 from tests.servers import binary
-from tests.workflows.harness import CONVERTER, a_process, serving
+from tests.workflows.harness import CONVERTER, a_process, resting, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -204,7 +205,7 @@ async def test_a_job_is_called_by_a_worker_and_its_answer_kept(client: Client):
     assert job is not None
     assert (job.status, job.attempts, job.served_model) == (Status.COMPLETED, 2, "good")
     assert await process.store.claims.result(job.id) is not None
-    assert await story(handle) == ["begin", "route", "call_model", "call_model", "record"]
+    assert await story(handle) == ["begin", *["route", "call_model"] * 2, "record"]
 
 
 async def test_an_answer_that_was_kept_is_never_paid_again(client: Client):
@@ -260,6 +261,55 @@ async def test_a_job_waits_out_an_outage_and_expires_at_its_deadline(environment
         settlement = await (await process.start(request)).result()
     assert settlement.decision[-1] == "the deadline would pass before the next attempt"
     assert 3 < len(settlement.attempts) < 20
+
+
+async def test_a_job_waits_until_a_model_can_be_called(environment: WorkflowEnvironment):
+    process = a_process(environment.client, live=resting("good", looks=3))
+    async with serving(process, jobs=True, callers=False):
+        now = await environment.get_current_time()
+        handle = await process.start(a_job(accepted_at=now, deadline=now + timedelta(minutes=5)))
+        settlement = await handle.result()
+    assert settlement.status is Status.COMPLETED
+    assert [a.model for a in settlement.attempts] == ["good"]
+    assert await story(handle) == ["begin", *["route"] * 4, "call_model", "record"]
+    assert timedelta(seconds=3) < settlement.finished_at - now < timedelta(seconds=20)
+    seen = [decisions.read(told) for told in settlement.decisions]
+    assert [each.model for each in seen if each is not None] == [None, None, None, "good"]
+
+
+async def test_a_job_that_waits_for_a_model_in_vain_expires_at_its_deadline(environment: WorkflowEnvironment):
+    process = a_process(environment.client, live=resting("good", looks=10**6))
+    async with serving(process, jobs=True, callers=False):
+        now = await environment.get_current_time()
+        handle = await process.start(a_job(accepted_at=now, deadline=now + timedelta(hours=20)))
+        settlement = await handle.result()
+    assert settlement.failure is not None
+    assert (settlement.status, settlement.failure.code) == (Status.EXPIRED, "deadline_exceeded")
+    assert settlement.attempts == ()
+    routes = (await story(handle)).count("route")
+    assert 50 < routes < 200, "it looks often at first and seldom later"
+
+
+async def test_a_job_whose_model_has_left_fails_and_says_so(client: Client):
+    async with serving(a_process(client), jobs=True, callers=False) as process:
+        settlement = await (await process.start(a_job(model="gone", candidates=("gone",)))).result()
+    assert settlement.failure is not None
+    assert (settlement.status, settlement.failure.code) == (Status.FAILED, "model_not_found")
+
+
+async def test_a_fallback_is_decided_on_what_is_there_now(client: Client):
+    """The second candidate rests since the request was accepted: it is passed over, and the decision says why."""
+    process = a_process(client, live=resting("recovers", looks=10**6))
+    async with serving(process):
+        exchange = process.exchange(a_request(candidates=("down", "recovers", "good")))
+        handle = await process.start(exchange.request)
+        assert isinstance(await exchange.opened, Reply)
+        settlement = await handle.result()
+    assert [a.model for a in settlement.attempts] == ["down", "good"]
+    (told,) = settlement.decisions
+    decision = decisions.read(told)
+    assert decision is not None
+    assert set(decision.passed_over) == {"down", "recovers"}
 
 
 def _try(request: InferenceRequest) -> Try:

@@ -29,8 +29,8 @@ from gateway.exchange import Exchange, Exchanges
 from gateway.providers.ports import Reply
 from gateway.recorder import Recorder
 from gateway.storage.memory import MemoryStore
-from tests.builders import QUICK, a_request, an_attempt, raw
-from tests.workflows.harness import CONVERTER, Process, a_process, serving
+from tests.builders import QUICK, a_request, a_router, an_attempt, raw
+from tests.workflows.harness import CONVERTER, Process, a_process, registry, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -87,7 +87,7 @@ def waiting(request: InferenceRequest, script: Script, exchanges: Exchanges) -> 
 async def driven(request: InferenceRequest, script: Script) -> Settlement:
     exchanges, store = Exchanges("here"), MemoryStore()
     recorder = Recorder(store.requests, store.claims, exchanges, log_content=False, content_limit=1)
-    return await drive(waiting(request, script, exchanges), recorder)
+    return await drive(waiting(request, script, exchanges), recorder, a_router(registry()))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -140,7 +140,7 @@ async def test_a_request_that_both_tell_at_once_is_told_once(process: Process):
     request = a_request(candidates=("good", "down"), limits=replace(QUICK, attempts=5))
     exchange = waiting(request, script, process.exchanges)
     handle = await process.start(request)
-    here = await drive(exchange, process.recorder)
+    here = await drive(exchange, process.recorder, process.router)
     there = await handle.result()
     assert told(here)[:3] == told(there)[:3]
     record = await process.store.requests.get(request.id)

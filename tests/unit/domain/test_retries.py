@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.domain.errors import Interrupted, UpstreamAuth, UpstreamRateLimited
-from gateway.domain.inference import Attempt, Choice, Failure, Limits, Outcome
-from gateway.domain.retries import Now, next_choice
+from gateway.domain.errors import (
+    Interrupted,
+    ModelNotFound,
+    NoModelAvailable,
+    UpstreamAuth,
+    UpstreamRateLimited,
+)
+from gateway.domain.inference import LEAST_TIME, Attempt, Choice, Failure, Limits, Outcome
+from gateway.domain.retries import Now, Route, next_choice, pause
 from tests.builders import a_failed_attempt, an_attempt
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -104,3 +113,74 @@ def test_whatever_fails_the_story_ends_within_its_bound(models: list[str], roll:
         attempts.append(a_failed_attempt(len(attempts) + 1, choice.model))
     assert len(attempts) == bound
     assert {a.model for a in attempts} == set(models[:bound])
+
+
+# ---- within the cost limit -------------------------------------------------------------------------------------------
+def tried(*attempts: Attempt, estimates: Mapping[str, str], limit: str) -> Choice | str:
+    now = Now(("a", "b"), NOW, estimates={name: Decimal(usd) for name, usd in estimates.items()})
+    return next_choice(now, attempts, Limits(cost_usd=Decimal(limit)), NOW + timedelta(minutes=1))
+
+
+def test_no_attempt_begins_that_would_go_above_the_cost_limit():
+    spent = a_failed_attempt(1, "a", cost_usd=Decimal("0.3"))
+    prices = {"a": "0.3", "b": "0.3"}
+    assert isinstance(tried(spent, estimates=prices, limit="0.6"), Choice)
+    assert tried(spent, estimates=prices, limit="0.5") == "no candidate is left within the cost limit"
+
+
+def test_a_cheaper_candidate_is_called_where_the_best_would_go_above_it():
+    choice = tried(estimates={"a": "2", "b": "1"}, limit="1")
+    assert isinstance(choice, Choice)
+    assert choice.model == "b"
+
+
+def test_what_an_attempt_cost_is_taken_as_estimated_where_it_is_not_known():
+    lost = a_failed_attempt(1, "a", cost_usd=None)
+    assert isinstance(tried(lost, estimates={"a": "0.3", "b": "0.3"}, limit="0.5"), str)
+    assert isinstance(tried(lost, estimates={"b": "0.3"}, limit="0.5"), Choice)
+
+
+def test_a_model_of_unknown_price_is_not_held_back_until_the_limit_is_passed():
+    assert isinstance(tried(estimates={}, limit="0"), Choice)
+    dear = a_failed_attempt(1, "a", cost_usd=Decimal(2))
+    assert isinstance(tried(dear, estimates={}, limit="1"), str)
+
+
+# ---- how long a job waits --------------------------------------------------------------------------------------------
+RESTING_FAILURE = Failure.of(NoModelAvailable())
+RESTING = Route((), refused=RESTING_FAILURE)
+
+
+def waits(
+    pauses: int, *, waited: timedelta = timedelta(0), left: timedelta = timedelta(days=1)
+) -> timedelta | None:
+    return pause(RESTING, pauses, NOW, NOW - waited, 1.0, NOW + left)
+
+
+def test_a_job_waits_longer_each_time_and_then_in_proportion_to_what_it_has_waited():
+    seconds = [wait.total_seconds() for number in range(9) if (wait := waits(number))]
+    assert seconds == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+    assert waits(50, waited=timedelta(hours=10)) == timedelta(minutes=30)
+
+
+def test_the_last_pause_ends_with_the_jobs_time():
+    left = waits(9, left=timedelta(seconds=10))
+    assert left == timedelta(seconds=10) - LEAST_TIME
+    assert waits(9, left=LEAST_TIME) is None
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        Route(("a",), refused=RESTING.refused),
+        Route(()),
+        Route((), refused=Failure.of(ModelNotFound())),
+    ],
+)
+def test_a_job_does_not_wait_for_what_will_not_change(route: Route):
+    assert pause(route, 0, NOW, NOW, 0.5, NOW + timedelta(hours=1)) is None
+
+
+def test_a_pause_is_as_long_as_was_said():
+    said = replace(RESTING_FAILURE, retry_after=timedelta(seconds=30))
+    assert pause(Route((), refused=said), 0, NOW, NOW, 0.0, NOW + timedelta(hours=1)) == timedelta(seconds=30)

@@ -10,7 +10,7 @@ from gateway.exchange import Exchange
 from gateway.providers.catalogue import open_provider
 from gateway.providers.ports import CallTimeouts
 from gateway.settings import Providers
-from tests.builders import a_model, a_registry, a_request, raw
+from tests.builders import a_model, a_registry, a_request, a_router, raw
 
 FIVE = timedelta(seconds=5)
 CHOICE = Choice("good", "first choice")
@@ -45,6 +45,12 @@ def attempts(provider, models):
     return Attempts(
         lambda: a_registry(*models.values()), {"scripted": provider}, CallTimeouts(FIVE, FIVE, FIVE)
     )
+
+
+@pytest.fixture
+def router(models):
+    """Decisions about those models, without rules."""
+    return a_router(a_registry(*models.values()))
 
 
 @pytest.fixture
