@@ -81,7 +81,11 @@ def build_app(world: World, services: Services, checks: Callable[[], Mapping[str
     def about_it() -> Mapping[str, str]:
         return {"origin": world.origin, "registry_version": world.registry.version}
 
-    app.include_router(operators.router(checks, about_it))
+    def details() -> Mapping[str, object]:
+        age = world.beat.age
+        return {"live_age_s": None if age is None else round(age.total_seconds(), 1)}
+
+    app.include_router(operators.router(checks, about_it, details))
     if temporal.encryption.active:
         ring = KeyRing(temporal.encryption.active, temporal.encryption.keys)
         sealing = data_converter(temporal, world.store.blobs).payload_codec

@@ -96,6 +96,16 @@ LIMITS_LOCAL = _counter(
 )
 THROTTLED = _counter("gateway_throttled", "Requests over a limit: made to wait, or refused.", ("then",))
 REFUSED = _counter("gateway_refused", "Requests refused before any model was called.", ("code",))
+LIVE_AGE = Gauge(
+    "gateway_live_age_seconds",
+    "How long ago the live facts of all replicas were last read.",
+    registry=METRICS,
+)
+LIVE_REPLICAS = Gauge(
+    "gateway_live_replicas",
+    "The processes whose live facts are known here, this one included.",
+    registry=METRICS,
+)
 BREAKERS_OPEN = Gauge(
     "gateway_breaker_open", "Whether the model's circuit breaker is open (1).", ("model",), registry=METRICS
 )

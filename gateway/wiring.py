@@ -54,6 +54,7 @@ class World:
     identity: Identify
     engine: Engine
     vitals: Vitals
+    beat: Beat
     router: Router
     limiter: Limiter
     gate: Gate
@@ -80,7 +81,7 @@ async def open_world(settings: Settings) -> AsyncGenerator[World]:
     origin = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     exchanges = Exchanges(origin, most_unsettled=settings.inference.max_unsettled)
     vitals = Vitals(origin)
-    beat = Beat(vitals)
+    beat = Beat(vitals, store.live)
     attempts = Attempts(registry, providers, _timeouts(settings), vitals)
     recorder = Recorder(
         store.requests,
@@ -123,6 +124,7 @@ async def open_world(settings: Settings) -> AsyncGenerator[World]:
             identity,
             engine,
             vitals,
+            beat,
             router,
             limiter,
             gate,

@@ -15,8 +15,15 @@ from starlette.responses import JSONResponse
 from gateway import VERSION, telemetry
 
 
-def router(checks: Callable[[], Mapping[str, bool]], about: Callable[[], Mapping[str, str]]) -> APIRouter:
-    """The routes of operators. `checks` says by name what must hold for readiness; `about` is told by `/info`."""
+def router(
+    checks: Callable[[], Mapping[str, bool]],
+    about: Callable[[], Mapping[str, str]],
+    details: Callable[[], Mapping[str, object]],
+) -> APIRouter:
+    """The routes of operators. `checks` says by name what must hold for readiness; `about` is told by `/info`.
+
+    `details` are told with the checks, and are no reason not to be ready.
+    """
     routes = APIRouter(tags=["operators"])
     started = datetime.now(UTC)
 
@@ -29,10 +36,14 @@ def router(checks: Callable[[], Mapping[str, bool]], about: Callable[[], Mapping
     @routes.get("/readyz")
     @routes.get("/health/readiness", include_in_schema=False)
     async def readyz() -> JSONResponse:
-        """Whether requests should come here: 200, or 503 with what is missing."""
+        """Whether requests should come here: 200, or 503 with what is missing; details say what does not decide it."""
         found = checks()
         ready = all(found.values())
-        body = {"status": "ready" if ready else "not ready", "checks": dict(found)}
+        body = {
+            "status": "ready" if ready else "not ready",
+            "checks": dict(found),
+            "details": dict(details()),
+        }
         return JSONResponse(body, 200 if ready else 503, {} if ready else {"retry-after": "1"})
 
     @routes.get("/metrics")

@@ -1,21 +1,24 @@
-"""One time for all replicas: the database's, kept up between two looks at it by this process's own clock."""
+"""One time for all replicas: the database's, kept up between two looks at it by a clock of our own that never jumps."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
-_JITTER: Final = 0.05  # seconds of difference that a slow answer explains
+JUMP: Final = 5.0
+"""Seconds of difference after which what was counted by the old time has to be put in order anew."""
+_JITTER: Final = 0.05  # seconds of difference that are not worth a change
 
 
 class SharedClock:
-    """Tells the shared time. Until the database was heard it is this process's own."""
+    """Tells the shared time. Until the database was heard it is this machine's own."""
 
-    def __init__(self, own: Callable[[], float] = time.time) -> None:
-        """`own` gives seconds of the epoch."""
-        self._own = own
+    def __init__(self, own: Callable[[], float] | None = None) -> None:
+        """`own` gives seconds that begin anywhere near the epoch and only grow."""
+        began = time.time() - time.monotonic()
+        self._own = own or (lambda: began + time.monotonic())
         self._ahead = 0.0
 
     def now(self) -> float:
@@ -26,17 +29,13 @@ class SharedClock:
         """The shared time."""
         return datetime.fromtimestamp(self.now(), UTC)
 
-    def learn(self, theirs: datetime, asked: float) -> None:
-        """Take over the database's time; `asked` is what `own_now` said when it was asked."""
-        heard = self._own()
+    def learn(self, theirs: datetime, asked: float) -> bool:
+        """Take over the database's time, as it was between `asked` (a shared time) and now.
+
+        Returns whether that is so far from what was thought that slices of time no longer mean the same.
+        """
+        heard = self.now()
         ahead = theirs.timestamp() - (asked + heard) / 2
-        if abs(ahead - self._ahead) > _JITTER + (heard - asked) / 2:
-            self._ahead = ahead
-
-    def own_now(self) -> float:
-        """This process's own time in seconds of the epoch."""
-        return self._own()
-
-    def as_own(self, theirs: datetime) -> datetime:
-        """A moment of the shared time as this process's own clock shows it."""
-        return theirs - timedelta(seconds=self._ahead)
+        if abs(ahead) > _JITTER + (heard - asked) / 2:
+            self._ahead += ahead
+        return abs(ahead) > JUMP

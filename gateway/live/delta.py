@@ -22,20 +22,26 @@ class Delta(msgspec.Struct, array_like=True, gc=False):
     callers: dict[str, CallerCounts]
     in_flight: dict[str, int]
     breakers: dict[str, BreakerState]
+    leaving: bool = False
 
     @property
     def empty(self) -> bool:
         """Whether it says nothing but that its replica is there."""
-        return not (self.models or self.callers or self.in_flight or self.breakers)
+        return not (self.models or self.callers or self.in_flight or self.breakers or self.leaving)
 
     def add(self, later: Delta) -> None:
         """Make one of this and the one that came after it."""
-        for model, counts in later.models.items():
-            self.models.setdefault(model, ModelCounts()).add(counts)
-        for caller, spent in later.callers.items():
-            self.callers.setdefault(caller, CallerCounts()).add(spent)
+        self.add_counts(later)
         self.in_flight = later.in_flight
         self.breakers = {**self.breakers, **later.breakers}
+        self.leaving = later.leaving
+
+    def add_counts(self, other: Delta) -> None:
+        """Add what was counted, whenever it was."""
+        for model, counts in other.models.items():
+            self.models.setdefault(model, ModelCounts()).add(counts)
+        for caller, spent in other.callers.items():
+            self.callers.setdefault(caller, CallerCounts()).add(spent)
 
 
 def no_delta() -> Delta:
@@ -44,7 +50,7 @@ def no_delta() -> Delta:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class Report:
     """What another replica told of a moment, in seconds of the shared time."""
 
     replica: str

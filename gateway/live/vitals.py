@@ -6,7 +6,7 @@ counted into the windows, and `rebuild` makes of them the immutable snapshot tha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -19,7 +19,7 @@ from gateway.domain.sketch import bucket_of
 from gateway.live.breakers import Breakers
 from gateway.live.clock import SharedClock
 from gateway.live.counts import CallerCounts, ModelCounts
-from gateway.live.delta import Delta, Heard
+from gateway.live.delta import Delta, Report, no_delta
 from gateway.live.windows import Windows
 
 MOST_MODELS: Final = 2_000
@@ -31,6 +31,7 @@ _NO_WINDOWS: Final[Mapping[Window, Live]] = {}
 _AT_ONCE: Final = 8
 """Of so many models the percentiles are made in one go: about a millisecond in which nothing else runs."""
 _CALLERS_AT_ONCE: Final = 250
+_REPORTS_AT_ONCE: Final = 5
 
 
 class Vitals:
@@ -56,7 +57,6 @@ class Vitals:
         self._caller_counts: dict[str, CallerCounts] = {}
         self._in_flight: dict[str, int] = {}
         self._elsewhere: dict[str, int] = {}
-        self._inbox: list[Heard] = []
         self._models = Windows(ModelCounts, most=most_models)
         self._callers = Windows(CallerCounts, most=most_callers)
         self._suspects: set[str] = set()
@@ -152,35 +152,44 @@ class Vitals:
 
     # ---- what is told and heard ----------------------------------------------------------------------------------
     def tick(self, *, tell_all: bool = False) -> Delta:
-        """Move what was counted and heard into the windows; returns what the others are to be told.
+        """Move what was counted into the windows; returns what the others are to be told.
 
         With `tell_all`, breakers that are open are told of whether they have changed or not.
         """
         now = self.clock.now()
-        counts, self._counts = self._counts, {}
-        callers, self._caller_counts = self._caller_counts, {}
-        inbox, self._inbox = self._inbox, []
-        self._models.advance(now)
-        self._callers.advance(now)
-        for model, each in counts.items():
-            self._add_model(model, each, now)
-        for caller, spent in callers.items():
-            self._callers.add(caller, spent, now)
-        for heard in inbox:
-            for model, each in heard.delta.models.items():
-                self._add_model(model, each, heard.at)
-            for caller, spent in heard.delta.callers.items():
-                self._callers.add(caller, spent, heard.at)
-            for model, state in heard.delta.breakers.items():
-                self.breakers.hear(model, state)
-        for model in self._suspects:
-            self._look_at(model)
-        self._suspects = set()
-        return Delta(counts, callers, dict(self._in_flight), dict(self.breakers.take_untold(every=tell_all)))
+        told = Delta(self._counts, self._caller_counts, {}, {})
+        self._counts, self._caller_counts = {}, {}
+        self._advance(now)
+        self._add(told, now)
+        self._look_at_suspects()
+        told.in_flight = dict(self._in_flight)
+        told.breakers = dict(self.breakers.take_untold(every=tell_all))
+        return told
 
-    def hear(self, heard: Heard) -> None:
-        """Take in what another replica tells: the next tick adds it."""
-        self._inbox.append(heard)
+    def hear(self, reports: Sequence[Report]) -> Iterator[None]:
+        """Add what other replicas tell; pauses now and then for others to run."""
+        now = self.clock.now()
+        self._advance(now)
+        # The reports of one slice of time as one: adding up two is cheaper than adding each to every window.
+        slices: dict[float, Delta] = {}
+        for number, report in enumerate(reports, 1):
+            age = now - report.at
+            width = 1.0 if age < 60 else 5.0 if age < 295 else 60.0
+            slices.setdefault(report.at // width * width, no_delta()).add_counts(report.delta)
+            for model, state in report.delta.breakers.items():
+                self.breakers.hear(model, state)
+            if number % _REPORTS_AT_ONCE == 0:
+                yield
+        for at, delta in sorted(slices.items(), key=lambda each: each[0]):
+            self._add(delta, at)
+            yield
+        self._look_at_suspects()
+        yield
+
+    def begin_anew(self) -> None:
+        """Forget what is in the windows, since all of it is about to be told again; the snapshot stays as it is."""
+        self._models.clear()
+        self._callers.clear()
 
     def rebuild(
         self,
@@ -243,10 +252,22 @@ class Vitals:
                 self._dirty.clear()
         return self._facts
 
-    def _add_model(self, model: str, counts: ModelCounts, at: float) -> None:
-        self._models.add(model, counts, at)
-        if counts.errors:
-            self._suspects.add(model)
+    def _advance(self, now: float) -> None:
+        self._models.advance(now)
+        self._callers.advance(now)
+
+    def _add(self, delta: Delta, at: float) -> None:
+        for model, counts in delta.models.items():
+            self._models.add(model, counts, at)
+            if counts.errors:
+                self._suspects.add(model)
+        for caller, spent in delta.callers.items():
+            self._callers.add(caller, spent, at)
+
+    def _look_at_suspects(self) -> None:
+        for model in self._suspects:
+            self._look_at(model)
+        self._suspects.clear()
 
     def _look_at(self, model: str) -> None:
         """Whether more of a model's attempts failed than its breaker bears, over all replicas."""

@@ -77,9 +77,10 @@ class Windows(Generic[T]):
         self._unpack = msgspec.msgpack.Decoder(kind).decode
         self._changed: set[str] = set()
         self._keys: OrderedDict[str, None] = OrderedDict()
-        self._begin()
+        self.clear()
 
-    def _begin(self) -> None:
+    def clear(self) -> None:
+        """Forget everything, the time too."""
         self._levels: tuple[_Level[T], ...] = tuple(_Level(width, spans) for width, spans in _LEVELS)
         self._sums: dict[Window, dict[str, T]] = {window: {} for window in Window}
         self._gone: dict[Window, int] = dict.fromkeys(Window, -1)
@@ -119,7 +120,7 @@ class Windows(Generic[T]):
     def advance(self, now: float) -> None:
         """Let the windows end at `now`. A clock that goes back is waited for, or by more than a moment, begun anew."""
         if now < self._now - _MOMENT:
-            self._begin()
+            self.clear()
         self._now = max(self._now, now)
         for level in self._levels:
             current = int(self._now // level.width)

@@ -207,6 +207,7 @@ class Storage(Section):
     claims: Text = "postgres"
     models: Text = "postgres"
     limits: Text = "postgres"
+    live: Text = "postgres"
 
 
 class LimitSettings(Section):

@@ -19,6 +19,7 @@ from gateway.storage.ports import (
     Claims,
     Jobs,
     Keys,
+    LiveFeed,
     Models,
     Prices,
     Repricings,
@@ -65,6 +66,7 @@ class PortByPort:
     changes: Changes
     buckets: Buckets
     slots: Slots
+    live: LiveFeed
     backends: tuple[Store, ...]
 
     async def ping(self) -> None:
@@ -102,7 +104,9 @@ async def open_store(settings: Settings) -> Store:
         raise ValueError(
             f"storage.jobs: expected {chosen.requests}, as storage.requests is, got {chosen.jobs}"
         )
-    names = dict.fromkeys((chosen.requests, chosen.claims, chosen.keys, chosen.models, chosen.limits))
+    names = dict.fromkeys(
+        (chosen.requests, chosen.claims, chosen.keys, chosen.models, chosen.limits, chosen.live)
+    )
     opened = {name: await BACKENDS[name](settings) for name in names}
     if len(opened) == 1:
         return opened[chosen.requests]
@@ -123,6 +127,7 @@ async def open_store(settings: Settings) -> Store:
         ),
         buckets=opened[chosen.limits].buckets,
         slots=opened[chosen.limits].slots,
+        live=opened[chosen.live].live,
         backends=tuple(opened.values()),
     )
 

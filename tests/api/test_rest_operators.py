@@ -49,7 +49,11 @@ async def test_readiness_names_what_is_missing(rest, world, path):
     world.ready = False
     response = await rest.client.get(path)
     assert response.status_code == 503
-    assert response.json() == {"status": "not ready", "checks": {"storage": True, "serving": False}}
+    assert response.json() == {
+        "status": "not ready",
+        "checks": {"storage": True, "serving": False},
+        "details": {"live_age_s": 1.0},
+    }
     assert response.headers["retry-after"] == "1"
 
 

@@ -14,6 +14,7 @@ from gateway.domain.repricing import Correction, Place
 from gateway.ids import moment_in, parse_id
 from gateway.storage.memory.changes import MemoryChanges
 from gateway.storage.memory.limits import MemoryBuckets, MemorySlots
+from gateway.storage.memory.live import MemoryLiveFeed
 from gateway.storage.memory.prices import MemoryPrices, MemoryRepricings
 from gateway.storage.memory.registry import MemoryAudit, MemoryModels
 from gateway.storage.memory.rules import MemoryRules
@@ -327,6 +328,7 @@ class MemoryStore:
         self.rules = MemoryRules(self.changes, self.audit)
         self.buckets = MemoryBuckets()
         self.slots = MemorySlots()
+        self.live = MemoryLiveFeed()
 
     async def ping(self) -> None:
         """Memory always answers."""

@@ -13,6 +13,7 @@ from gateway.domain.inference import Attempt, InferenceRequest, Settlement, Stat
 from gateway.domain.jobs import Job
 from gateway.storage.ports.changes import Changes
 from gateway.storage.ports.limits import Buckets, Draw, Drawn, Held, Hold, Slots, Unspent
+from gateway.storage.ports.live import Heard, LiveFeed, News, Told
 from gateway.storage.ports.page import Page
 from gateway.storage.ports.prices import Prices, Repricings
 from gateway.storage.ports.registry import (
@@ -36,13 +37,16 @@ __all__ = [
     "Draw",
     "Drawn",
     "Entry",
+    "Heard",
     "Held",
     "Hold",
     "Inventory",
     "Jobs",
     "Keys",
+    "LiveFeed",
     "ModelFilter",
     "Models",
+    "News",
     "Page",
     "Prices",
     "Record",
@@ -55,6 +59,7 @@ __all__ = [
     "Sealed",
     "Slots",
     "Store",
+    "Told",
     "Unspent",
 ]
 
@@ -284,6 +289,11 @@ class Store(Protocol):
     @property
     def slots(self) -> Slots:
         """Numbers of things at once over all replicas."""
+        ...
+
+    @property
+    def live(self) -> LiveFeed:
+        """Where processes tell each other what they count."""
         ...
 
     async def ping(self) -> None:

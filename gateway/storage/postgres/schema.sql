@@ -339,12 +339,16 @@ SELECT a.accepted_at, a.request_id, a.number, a.model, a.cost_usd AS ledger_usd,
 
 -- ---- callers and their keys ----------------------------------------------------------------------------------------
 CREATE TABLE callers (
-    id         text PRIMARY KEY,
-    name       text NOT NULL UNIQUE,
-    kind       text NOT NULL CHECK (kind IN ('agent', 'person', 'service')),
-    rights     text[] NOT NULL,
-    models     text[],
-    created_at timestamptz NOT NULL DEFAULT now()
+    id            text PRIMARY KEY,
+    name          text NOT NULL UNIQUE,
+    kind          text NOT NULL CHECK (kind IN ('agent', 'person', 'service')),
+    rights        text[] NOT NULL,
+    models        text[],
+    created_at    timestamptz NOT NULL DEFAULT now(),
+    tags          jsonb NOT NULL DEFAULT '{}',
+    budget_usd    numeric CHECK (budget_usd >= 0),
+    budget_period text CHECK (budget_period IN ('day', 'month')),
+    CHECK ((budget_usd IS NULL) = (budget_period IS NULL))
 );
 
 CREATE TABLE api_keys (
@@ -359,6 +363,52 @@ CREATE TABLE api_keys (
 );
 
 CREATE INDEX api_keys_caller ON api_keys (caller_id);
+
+-- ---- live facts and probes --------------------------------------------------------------------------------------------
+-- What each process counted since it last told, about once a second: packed, since only whole rows are ever read. The
+-- numbers of a replica grow by one; a row that makes up for a time without a database spans `first` to `number`.
+CREATE TABLE live_deltas (
+    replica    text NOT NULL,
+    first      bigint NOT NULL,
+    number     bigint NOT NULL,
+    at         timestamptz NOT NULL,
+    facts      bytea NOT NULL,
+    written_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (replica, number),
+    CHECK (first <= number)
+);
+
+CREATE INDEX live_deltas_written ON live_deltas (written_at);
+
+-- The same by the minute, so that a fresh process need not read an hour of seconds. A minute that is not here is still
+-- there in seconds.
+CREATE TABLE live_minutes (
+    replica text NOT NULL,
+    first   bigint NOT NULL,
+    number  bigint NOT NULL,
+    at      timestamptz NOT NULL,
+    facts   bytea NOT NULL,
+    PRIMARY KEY (replica, number),
+    CHECK (first <= number)
+);
+
+CREATE INDEX live_minutes_at ON live_minutes (at);
+
+-- When each model is to be probed next, and what its last probe said.
+CREATE TABLE probes (
+    model   text PRIMARY KEY,
+    next_at timestamptz NOT NULL,
+    holder  text NOT NULL DEFAULT '',
+    at      timestamptz,
+    ok      boolean,
+    code    text
+);
+
+-- What probes have cost on each day (UTC): reserved before the call, corrected after it.
+CREATE TABLE probe_spend (
+    day  date PRIMARY KEY,
+    usd  numeric NOT NULL CHECK (usd >= 0)
+);
 
 -- ---- large payloads of Temporal, by reference ------------------------------------------------------------------------
 CREATE TABLE blobs (

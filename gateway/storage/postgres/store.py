@@ -13,6 +13,7 @@ from gateway.storage.postgres.database import Database
 from gateway.storage.postgres.jobs import PostgresClaims, PostgresJobs
 from gateway.storage.postgres.keys import PostgresKeys
 from gateway.storage.postgres.limits import PostgresBuckets, PostgresSlots
+from gateway.storage.postgres.live import PostgresLiveFeed
 from gateway.storage.postgres.named import Q
 from gateway.storage.postgres.prices import PostgresPrices, PostgresRepricings
 from gateway.storage.postgres.registry import PostgresAudit, PostgresModels
@@ -41,6 +42,7 @@ class PostgresStore:
         self.changes = PostgresChanges(database)
         self.buckets = PostgresBuckets(database)
         self.slots = PostgresSlots(database)
+        self.live = PostgresLiveFeed(database)
 
     async def ping(self) -> None:
         """Raise StorageUnavailable unless the database answers and has been migrated."""

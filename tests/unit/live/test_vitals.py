@@ -11,7 +11,7 @@ from gateway.domain.breaker import BreakerPolicy
 from gateway.domain.health import Breaker, ModelHealth, Use, Window
 from gateway.domain.inference import Failure, Outcome, Usage
 from gateway.live.clock import SharedClock
-from gateway.live.delta import Heard
+from gateway.live.delta import Report
 from gateway.live.vitals import Vitals
 from tests.builders import a_failed_attempt, a_request, an_attempt
 
@@ -231,7 +231,8 @@ def test_refusals_for_our_rate_are_not_counted_into_the_share_that_failed(vitals
 # ---- replicas ----------------------------------------------------------------------------------------------------
 def tell(vitals, to, at=START):
     told = vitals.tick()
-    to.hear(Heard(vitals.replica, at, told))
+    for _ in to.hear([Report(vitals.replica, at, told)]):
+        pass
     return told
 
 
@@ -254,10 +255,8 @@ def test_failures_spread_over_replicas_open_the_breaker_on_all(make):
         happened(vitals, *[failing(), failing(), an_attempt()] * 2)
     told = [(vitals, vitals.tick()) for vitals in replicas]
     for vitals in replicas:
-        for other, delta in told:
-            if other is not vitals:
-                vitals.hear(Heard(other.replica, START, delta))
-        vitals.tick()
+        for _ in vitals.hear([Report(o.replica, START, delta) for o, delta in told if o is not vitals]):
+            pass
         assert breaker(vitals) is Breaker.OPEN
 
 
@@ -265,17 +264,14 @@ def test_a_breaker_that_opened_elsewhere_is_open_here_and_closes_here_when_it_cl
     one, other = make("a"), make("b")
     happened(one, *[failing()] * 3)
     tell(one, other)
-    other.tick()
     assert breaker(other) is Breaker.OPEN
     clock.now += 5
     assert breaker(other) is Breaker.HALF_OPEN
     one.begin("good")
     tell(one, other)
-    other.tick()
     assert breaker(other) is Breaker.OPEN, "a probe is under way there"
     one.settle(an_attempt(), a_request(), probe=True)
     tell(one, other)
-    other.tick()
     assert breaker(other) is Breaker.CLOSED
 
 

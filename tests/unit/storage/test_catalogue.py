@@ -12,7 +12,13 @@ from gateway.storage.postgres.keys import PostgresKeys
 
 NOWHERE = Postgres(url=Secret("postgresql://127.0.0.1:1/none"), pool_min=0)
 MEMORY = Storage(
-    requests="memory", jobs="memory", keys="memory", claims="memory", models="memory", limits="memory"
+    requests="memory",
+    jobs="memory",
+    keys="memory",
+    claims="memory",
+    models="memory",
+    limits="memory",
+    live="memory",
 )
 
 
