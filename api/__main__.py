@@ -1,4 +1,4 @@
-"""`python -m api` serves both doors; `python -m api keys …` manages callers' keys."""
+"""`python -m api` serves both doors; `… keys` manages callers' keys, `… prices` looks prices up."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 import uvloop
 
-from api import keys
+from api import keys, prices
 from api.serve import serve
 from gateway import telemetry
 from gateway.settings import SettingsError, load
@@ -17,6 +17,7 @@ app = typer.Typer(
     no_args_is_help=False, add_completion=False, help="The gateway's API process and its tools."
 )
 app.add_typer(keys.app, name="keys")
+app.add_typer(prices.app, name="prices")
 
 
 @app.callback(invoke_without_command=True)

@@ -46,6 +46,7 @@ async def serve(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with open_world(settings) as world:
         services = build_services(world)
+        world.keeper.start()
         workers = partial(caller_workers, settings=settings, hands=hands_of(world), origin=world.origin)
         world.engine.watch(workers, [TracingInterceptor()] if telemetry.tracing() else [])
 

@@ -6,7 +6,7 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
@@ -20,6 +20,7 @@ from gateway.identity import Identify, KeyIdentity
 from gateway.limiter import Concurrency, Gate, Limiter
 from gateway.live.beat import Beat
 from gateway.live.vitals import Vitals
+from gateway.prices import PriceKeeper, PriceTable
 from gateway.providers.catalogue import PROVIDERS, OpenProviders
 from gateway.providers.ports import CallTimeouts
 from gateway.recorder import Recorder
@@ -47,6 +48,8 @@ class World:
     storage: StorageWatch
     feed: Feed
     registry: LiveRegistry
+    prices: PriceTable
+    keeper: PriceKeeper
     providers: OpenProviders
     attempts: Attempts
     exchanges: Exchanges
@@ -76,7 +79,10 @@ async def open_world(settings: Settings) -> AsyncGenerator[World]:
     feed = Feed(store.changes)
     providers = OpenProviders(settings.providers)
     registry = LiveRegistry(store.models, seed, providers.prepare)
-    feed.follow("registry", registry.reload)
+    prices = PriceTable(store.prices, registry.charge)
+    keeper = PriceKeeper(registry, prices, store.prices)
+    feed.follow("registry", _then(registry.reload, keeper.wake))
+    feed.follow("prices", _then(prices.reload, keeper.wake))
     # A process is never the one it was before a restart: the connections it held are gone.
     origin = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     exchanges = Exchanges(origin, most_unsettled=settings.inference.max_unsettled)
@@ -117,6 +123,8 @@ async def open_world(settings: Settings) -> AsyncGenerator[World]:
             storage,
             feed,
             registry,
+            prices,
+            keeper,
             providers,
             attempts,
             exchanges,
@@ -133,12 +141,21 @@ async def open_world(settings: Settings) -> AsyncGenerator[World]:
         await engine.close()
         await providers.close()
         await feed.close()
+        await keeper.close()
         # After all attempts have ended and before the store: what they counted is told to the other replicas.
         await beat.close()
         await limiter.close()
         await concurrency.close()
         await storage.close()
         await store.close()
+
+
+def _then(reload: Callable[[], Awaitable[None]], after: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+    async def both() -> None:
+        await reload()
+        after()
+
+    return both
 
 
 def _timeouts(settings: Settings) -> CallTimeouts:

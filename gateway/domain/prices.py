@@ -241,7 +241,8 @@ def cost_of_attempt(price: Price | None, attempt: Attempt) -> Decimal | None:
 class DatedPrice:
     """One immutable row of the table of prices: what somebody (`actor`) said a model costs, and whence they knew.
 
-    Of two rows of one model with one `since`, the later one holds. `created_at` is when it was said.
+    Of two rows of one model with one `since`, the later one holds. `created_at` is when it was said. `upstream` is what
+    a published price was looked up for; a price that somebody said holds for whatever the model is.
     """
 
     id: str
@@ -250,6 +251,7 @@ class DatedPrice:
     source: str
     actor: str
     created_at: datetime
+    upstream: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

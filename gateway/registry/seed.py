@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from gateway.domain.inference import Kind
-from gateway.domain.prices import Price
+from gateway.domain.price_checks import doubts, unit_of
+from gateway.domain.prices import OTHER_PARTS, TOKEN_PARTS, Price, Tier
 from gateway.domain.registry import Model, ModelState, Registry, Timeouts
 from gateway.settings import Place, Problem, SettingsError, place_of, read_hocon
 
@@ -21,7 +22,11 @@ Key = tuple[str, ...]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}")
 _URL = re.compile(r"https?://[^\s/?#]+[^\s?#]*")
 _CREDENTIAL = re.compile(r"(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)")
-_PRICE_KEYS = ("input_usd_per_mtok", "output_usd_per_mtok", "cached_input_usd_per_mtok")
+_TOKEN_KEYS = {f"{part}_per_mtok": part for part in TOKEN_PARTS}
+_PRICE_KEYS = _TOKEN_KEYS | {part: part for part in OTHER_PARTS}
+_ANSWERS = frozenset(
+    {Kind.CHAT, Kind.COMPLETION}
+)  # a price of these without one for what they answer is half a price
 _MODEL_KEYS = (
     "name",
     "provider",
@@ -38,7 +43,6 @@ _MODEL_KEYS = (
     "options",
     "enabled",
 )
-_DEAREST = Decimal(10_000)  # USD a million tokens: above it somebody mistook the unit
 
 
 def load_seed(path: Path, providers: frozenset[str]) -> Registry:
@@ -106,6 +110,7 @@ class _Reader:
             raise self.wrong(
                 (*where, "provider"), f"one of {known}", provider, _near(provider, self._providers)
             )
+        kind = self._kind(entry.get("kind", "chat"), (*where, "kind"))
         credential = None
         if entry.get("credential") is not None:
             credential = self.text(entry, (*where, "credential"), _CREDENTIAL, "env:NAME or file:/path")
@@ -117,10 +122,10 @@ class _Reader:
             provider=provider,
             base_url=base_url,
             upstream_model=str(entry.get("upstream_model", name)),
-            kind=self._kind(entry.get("kind", "chat"), (*where, "kind")),
+            kind=kind,
             credential=credential,
             tags=self._texts(entry.get("tags", {}), (*where, "tags")),
-            price=self._price(entry.get("price"), (*where, "price")),
+            price=self._price(entry.get("price"), (*where, "price"), kind),
             context_window=self._count(entry.get("context_window"), (*where, "context_window")),
             max_output=self._count(entry.get("max_output"), (*where, "max_output")),
             timeouts=self._timeouts(entry.get("timeouts", {}), (*where, "timeouts")),
@@ -164,26 +169,54 @@ class _Reader:
                 raise self.wrong((*key, name), "a duration such as 30s", span)
         return Timeouts(**entry)
 
-    def _price(self, value: Any, key: Key) -> Price | None:
+    def _price(self, value: Any, key: Key, kind: Kind) -> Price | None:
         if value is None:
             return None
         entry = self.map_(value, key)
-        self.known(entry, _PRICE_KEYS, key)
-        for name in ("input_usd_per_mtok", "output_usd_per_mtok"):
-            if name not in entry:
-                raise self.wrong((*key, name), 'USD for a million tokens, such as "0.15"', None)
-        usd = {name: self._usd(text, (*key, name)) for name, text in entry.items()}
-        return Price(
-            usd["input_usd_per_mtok"], usd["output_usd_per_mtok"], usd.get("cached_input_usd_per_mtok")
+        self.known(entry, (*_PRICE_KEYS, "tiers"), key)
+        if kind in _ANSWERS and any(name in entry for name in _TOKEN_KEYS):
+            for name in ("input_usd_per_mtok", "output_usd_per_mtok"):
+                if name not in entry:
+                    raise self.wrong((*key, name), 'USD per million tokens, such as "0.15"', None)
+        parts: dict[str, Any] = {
+            part: self._usd(entry[name], (*key, name), part)
+            for name, part in _PRICE_KEYS.items()
+            if name in entry
+        }
+        if not parts:
+            raise self.wrong(key, f"at least one of {', '.join(_PRICE_KEYS)}", dict(entry))
+        tiers = tuple(
+            self._tier(self.map_(tier, (*key, "tiers", str(number))), (*key, "tiers", str(number)))
+            for number, tier in enumerate(self.list_(entry.get("tiers", []), (*key, "tiers")))
+        )
+        price = Price(**parts, tiers=tiers)
+        for doubt in doubts(price):
+            where = [*key, *doubt.part.split(".")]
+            where[-1] = next(name for name, part in _PRICE_KEYS.items() if part == where[-1])
+            raise self.wrong(tuple(where), "a price that can be meant", doubt.why)
+        return price
+
+    def _tier(self, entry: Mapping[str, Any], key: Key) -> Tier:
+        self.known(entry, (*_TOKEN_KEYS, "over"), key)
+        over = self._count(entry.get("over"), (*key, "over"))
+        if over is None:
+            raise self.wrong((*key, "over"), "from how many tokens of input on, such as 200000", None)
+        return Tier(
+            over,
+            **{
+                part: self._usd(entry[name], (*key, name), part)
+                for name, part in _TOKEN_KEYS.items()
+                if name in entry
+            },
         )
 
-    def _usd(self, value: Any, key: Key) -> Decimal:
+    def _usd(self, value: Any, key: Key, part: str) -> Decimal:
         try:
             amount = Decimal(value) if isinstance(value, str) else Decimal("NaN")
         except InvalidOperation:
             amount = Decimal("NaN")
-        if not amount.is_finite() or not 0 <= amount <= _DEAREST:
-            raise self.wrong(key, f'USD for a million tokens in quotes, "0" to "{_DEAREST}"', value)
+        if not amount.is_finite() or amount < 0:
+            raise self.wrong(key, f'USD {unit_of(part)} as a decimal in quotes, such as "0.15"', value)
         return amount
 
 

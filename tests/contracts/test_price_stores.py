@@ -65,7 +65,7 @@ async def repriced(store, repricing, book, limit=2):
 # ---- prices ------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("price", [Price(D("0.15"), D(0)), a_full_price(), Price(), Price(since=NEW_YEAR)])
 async def test_what_was_kept_is_read_back_whole(store, price):
-    said = a_price(price=price)
+    said = a_price(price=price, upstream="gpt at https://host")
     kept = await store.prices.add(said)
     assert kept == replace(said, created_at=kept.created_at)
     assert await store.prices.get(said.id) == kept

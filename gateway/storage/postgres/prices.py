@@ -255,6 +255,7 @@ def _price_row(dated: DatedPrice) -> dict[str, object]:
         "tiers": storable_json(price.tiers),
         "source": storable(dated.source),
         "actor": dated.actor,
+        "upstream": None if dated.upstream is None else storable(dated.upstream),
     }
 
 
@@ -269,6 +270,7 @@ def price_of(row: Row) -> DatedPrice:
         source=row["source"],
         actor=row["actor"],
         created_at=row["created_at"],
+        upstream=row["upstream"],
     )
 
 

@@ -242,6 +242,7 @@ CREATE TABLE claims (
 -- ---- prices --------------------------------------------------------------------------------------------------------
 -- What somebody said that a model costs from a moment on: never changed, another row says another thing. The first ten
 -- are USD for a million tokens; NULL is a price that is not known, and a row without any ends the prices of its model.
+-- `upstream` is what a published price was looked up for; a price that somebody said holds for whatever the model is.
 CREATE TABLE prices (
     id                 uuid PRIMARY KEY,
     model              text NOT NULL,
@@ -263,7 +264,8 @@ CREATE TABLE prices (
     tiers              jsonb NOT NULL DEFAULT '[]',
     source             text NOT NULL,
     actor              text NOT NULL,
-    created_at         timestamptz NOT NULL DEFAULT clock_timestamp()
+    created_at         timestamptz NOT NULL DEFAULT clock_timestamp(),
+    upstream           text
 );
 
 CREATE INDEX prices_model ON prices (model, since);

@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 
 from gateway.domain.inference import Kind
+from gateway.domain.prices import Price, Tier
 from gateway.providers.catalogue import PROVIDERS
 from gateway.registry.seed import load_seed
 from gateway.settings import CONFIG, SettingsError
@@ -132,10 +133,31 @@ def one(more):
         (one('price { input_usd_per_mtok = "1" }'), "models.0.price.output_usd_per_mtok: expected USD"),
         (
             one('price { input_usd_per_mtok = 1.5, output_usd_per_mtok = "1" }'),
-            "models.conf:3: models.0.price.input_usd_per_mtok: expected USD for a million tokens in quotes",
+            "models.conf:3: models.0.price.input_usd_per_mtok: expected USD per million tokens as a decimal in quotes",
         ),
         (one('price { input_usd_per_mtok = "-1", output_usd_per_mtok = "1" }'), "got '-1'"),
-        (one('price { input_usd_per_mtok = "20000", output_usd_per_mtok = "1" }'), "got '20000'"),
+        (
+            one('price { input_usd_per_mtok = "20000", output_usd_per_mtok = "1" }'),
+            "more than anything costs (at most 10000)",
+        ),
+        (one('price { input_usd_per_mtok = "0.000002", output_usd_per_mtok = "1" }'), "did you mean 2?"),
+        (
+            one('price { gpu_second_usd = "2.49" }'),
+            "models.0.price.gpu_second_usd: expected a price that can be meant",
+        ),
+        (one("price { }"), "models.0.price: expected at least one of"),
+        (
+            one('price { image_usd = "0.04", tiers = [{ input_usd_per_mtok = "1" }] }'),
+            "models.0.price.tiers.0.over",
+        ),
+        (one('price { request_usd = "0.01", tiers = [{ over = 9, image_usd = "1" }] }'), "image_usd"),
+        (
+            one(
+                'price { input_usd_per_mtok = "1", output_usd_per_mtok = "2", '
+                'tiers = [{ over = 9, output_usd_per_mtok = "2000" }] }'
+            ),
+            "models.0.price.tiers.0.output_usd_per_mtok: expected a price that can be meant",
+        ),
         (one('price { input_usd_per_mtok = "NaN", output_usd_per_mtok = "1" }'), "got 'NaN'"),
         (one('price { input_usd_per_mtk = "1" }'), "Did you mean input_usd_per_mtok?"),
         (
@@ -161,3 +183,37 @@ def test_a_secret_in_the_wrong_place_is_not_repeated(seed):
     with pytest.raises(SettingsError) as refused:
         seed(one('credential = "sk-very-secret"'))
     assert "sk-very-secret" not in str(refused.value)
+
+
+def test_a_price_has_all_its_parts_and_tiers(seed):
+    price = (
+        seed(
+            one(
+                'price { input_usd_per_mtok = "1.25", output_usd_per_mtok = "10", cache_write_usd_per_mtok = "1.5", '
+                'image_usd = "0.04", request_usd = "0.001", audio_hour_usd = "0.36", '
+                'tiers = [{ over = 200000, input_usd_per_mtok = "2.50" }] }'
+            )
+        )
+        .models["a"]
+        .price
+    )
+    assert price == Price(
+        Decimal("1.25"),
+        Decimal(10),
+        cache_write_usd=Decimal("1.5"),
+        image_usd=Decimal("0.04"),
+        request_usd=Decimal("0.001"),
+        audio_hour_usd=Decimal("0.36"),
+        tiers=(Tier(200_000, Decimal("2.50")),),
+    )
+
+
+def test_a_model_without_answers_needs_no_price_for_them(seed):
+    price = seed(one('kind = embedding, price { input_usd_per_mtok = "0.02" }')).models["a"].price
+    assert price == Price(Decimal("0.02"))
+
+
+def test_a_model_by_time_needs_no_price_for_tokens(seed):
+    assert seed(one('price { gpu_second_usd = "0.0011" }')).models["a"].price == Price(
+        gpu_second_usd=Decimal("0.0011")
+    )
