@@ -143,6 +143,12 @@ def format_share(value: float) -> str:
     return f"{format_number(Decimal(repr(value)) * 100)}%"
 
 
+def format_usd(value: Decimal) -> str:
+    """Return an amount with its cents, and with more only where it has them: `1.00`, `0.0025`."""
+    whole, _, cents = format_number(value).partition(".")
+    return f"{whole}.{cents:0<2}"
+
+
 def format_number(value: float | Decimal) -> str:
     """Return a number without an exponent and without zeros at its end: `10`, `0.05`."""
     exact = value if isinstance(value, Decimal) else Decimal(repr(value))

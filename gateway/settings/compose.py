@@ -24,6 +24,7 @@ _ESCAPES: Final = (
     *(("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t")),
     *(("\0", ""), (_BREAK, "")),
 )
+_LONGEST_BEFORE: Final = 100_000
 Edit = tuple[int, int, str]
 
 
@@ -204,6 +205,11 @@ class _Composer:
             elif before is not None and _INCLUDED.search(before):
                 text = f"expected a list that includes no files before ${{{found.name}}}, got one that does"
                 self.problems.append(Problem(place, found.name, text))
+            elif before is not None and len(before) > _LONGEST_BEFORE:
+                # Each `a = ${a} ${a}` doubles it.
+                text = f"expected at most {_LONGEST_BEFORE} characters before ${{{found.name}}}, got more"
+                self.problems.append(Problem(place, found.name, text))
+                before = ""
             file.edits.append((found.start, found.end, before or ""))
         elif found.name in self.keys:
             self.named.append(Named(key, tuple(found.name.split(".")), place))

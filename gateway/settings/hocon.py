@@ -116,8 +116,9 @@ def _parse(composed: Composed, path: Path) -> dict[str, Any]:
         raise SettingsError([problem]) from None
     except ConfigException as error:
         raise SettingsError(_problems(str(error), Place(path), place)) from None
-    except (RuntimeError, TypeError, ValueError, AttributeError, LookupError):
-        # pyhocon's own stumbles over odd but well-formed input, such as a section put where a list was.
+    except (RuntimeError, TypeError, ValueError, AttributeError, LookupError, ArithmeticError):
+        # pyhocon's own stumbles over odd but well-formed input, such as a section put where a list was, or a duration
+        # beyond all bounds.
         text = "expected a simpler way to say this, pyhocon loses itself in it"
         problems = [Problem(each.place, ".".join(each.key), text) for each in composed.named]
         raise SettingsError(problems or [Problem(Place(path), "", text)]) from None

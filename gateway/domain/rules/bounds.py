@@ -117,7 +117,7 @@ def read_bounds(reader: Reader, measures: Mapping[str, tuple[Measure, Kind[Any]]
             limit = reader.optional(word, kind)
             if limit is not None:
                 parts.append((measure, Bound(_amount(limit), side == "under", str(reader.said[word]))))
-    if not parts and not any(_is_bound(name, measures) for name in reader.names()):
+    if not parts and not reader.strangers and not any(_is_bound(name, measures) for name in reader.names()):
         words = [f"{name}_over" if name else "over" for name in measures]
         reader.wrong("", f"needs a bound such as {words[0]}; got none")
     return Measured(tuple(parts))

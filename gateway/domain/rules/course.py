@@ -34,10 +34,10 @@ class Ranking(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Candidates that a rule puts in front."""
+    """Some of the candidates, which a rule puts in front."""
 
     rule: str
-    chosen: frozenset[int]
+    chosen: tuple[int, ...]
 
 
 class Course:
@@ -94,8 +94,6 @@ class Course:
     def unknown(self, answers: Sequence[Answer], why: Callable[[Scene, int], str]) -> str:
         """A clause about the candidates for which a predicate is unknown."""
         count = answers.count(None)
-        if not count:
-            return ""
         return f", unknown for {count}: the first {why(self.scene, self.left[answers.index(None)])}"
 
     def reasons(self, stay: Sequence[int], why: Callable[[Scene, int], str]) -> dict[str, str]:

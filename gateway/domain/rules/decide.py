@@ -93,13 +93,9 @@ def _decision(rules: RuleSet, course: Course) -> Decision:
         )
     order, scores = _ranked(course)
     rule = course.head_rule or ORDER
-    for move in course.moves:
-        front = [i for i in order if i in move.chosen]
-        if front and len(front) < len(order):
-            if front[0] != order[0]:
-                rule = move.rule
-            order = front + [i for i in order if i not in move.chosen]
-    ranked = tuple(names[i] for i in order)
+    if course.moves:
+        order, rule = _moved(course, order, rule)
+    ranked = tuple([names[i] for i in order])
     return Decision(
         ranked,
         course.passed_over,
@@ -137,6 +133,19 @@ def _ranked(course: Course) -> tuple[list[int], dict[str, float]]:
     if order[0] != left[0]:
         course.head_rule = f"caller prefers {wish}" if course.ranking is None else course.ranking[0]
     return order, {scene.models[i].name: score for i, score in zip(left, scores, strict=True)}
+
+
+def _moved(course: Course, order: list[int], rule: str) -> tuple[list[int], str]:
+    """The order with what rules prefer in front, and the last of them that put something there."""
+    # One bit for each rule, the later the higher: of two candidates the one of the later rule comes first.
+    places = dict.fromkeys(order, 0)
+    for bit, move in enumerate(course.moves):
+        there = [i for i in move.chosen if i in places]
+        if 0 < len(there) < len(places):
+            rule = move.rule
+            for i in there:
+                places[i] |= 1 << bit
+    return sorted(order, key=lambda i: -places[i]), rule
 
 
 def _step(scene: Scene, left: list[int], rule: str, effect: str, parts: list[str]) -> Step:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gateway.domain.rules.reading import Kind, Reader, shown
-from gateway.domain.rules.scene import Answer
+from gateway.domain.rules.scene import Answer, Scene
 from gateway.domain.tags import TagExpression, Term, parse_tags
 
 _LONGEST = 256
@@ -22,7 +23,12 @@ class Names:
 
     def __contains__(self, name: object) -> bool:
         """Whether a name is one of them."""
-        return any(name == each or ("*" in each and _fits(str(name), each)) for each in self.names)
+        return name in self.names or any("*" in each and _fits(str(name), each) for each in self.names)
+
+    def among(self, names: Iterable[str | None]) -> frozenset[str | None]:
+        """Those of some names that are among these: asked once for many."""
+        wild = any("*" in each for each in self.names)
+        return frozenset([each for each in {*names} if each in self]) if wild else frozenset(self.names)
 
     def __str__(self) -> str:
         """The names as a person lists them."""
@@ -49,6 +55,8 @@ def _name(raw: Any) -> str:
     return raw.strip()
 
 
+MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}")
+"""The form of a model's name."""
 NAME = Kind('a name such as "gpt-4.1-mini", where * stands for any text', _name, str)
 
 
@@ -81,6 +89,8 @@ def _expression(raw: Any) -> str:
 
 
 def _term(tag: str, value: Any) -> str:
+    if {*tag} & {*",|=!"}:
+        raise ValueError(f"needs names of tags without , | = and !; got {shown(tag)}")
     if isinstance(value, bool):
         return tag if value else f"!{tag}"
     values: list[Any] = value if isinstance(value, list) else [value]
@@ -96,12 +106,13 @@ def _term(tag: str, value: Any) -> str:
     return f"{tag}={'|'.join(str(each) for each in values)}"
 
 
-def term_of(tags: Sequence[Mapping[str, str]], at: Sequence[int], term: Term) -> list[Answer]:
+def term_of(scene: Scene, at: Sequence[int], term: Term) -> list[Answer]:
     """Whether each of some candidates fulfils a term."""
     name, values, absent = term.name, term.values, term.absent
+    found = scene.column(f"tag {name}", lambda scene: [tags.get(name) for tags in scene.tags])
     if not values:
-        return [(name in tags[i]) is not absent for i in at]
+        return [(found[i] is not None) is not absent for i in at]
     if len(values) == 1 and not absent:
         value = values[0]
-        return [tags[i].get(name) == value for i in at]
-    return [(tags[i].get(name) in values) is not absent for i in at]
+        return [found[i] == value for i in at]
+    return [(found[i] in values) is not absent for i in at]

@@ -10,7 +10,7 @@ from gateway.domain.rules.actions import ACTIONS, Rank, read_action
 from gateway.domain.rules.actions.terms import read_terms
 from gateway.domain.rules.conditions import Condition, read_condition
 from gateway.domain.rules.decision import Hedge, Shadow, Terms
-from gateway.domain.rules.matching import NAME
+from gateway.domain.rules.matching import MODEL, NAME
 from gateway.domain.rules.reading import (
     DURATION,
     SHARE,
@@ -22,6 +22,7 @@ from gateway.domain.rules.reading import (
     Reader,
     RulesMistaken,
     Shared,
+    Unfit,
     shown,
     word_of,
 )
@@ -33,7 +34,7 @@ _PERCENTILE = "p95"
 
 
 def _no_expressions(_text: str, _about_model: bool) -> Any:  # noqa: FBT001  the shape of `Compile`
-    raise ValueError("expressions are not read here")
+    raise Unfit("expressions are not read here")
 
 
 def parse(tree: Mapping[str, Any], version: str = "none", compile_: Compile = _no_expressions) -> RuleSet:
@@ -131,7 +132,7 @@ def _read_shadow(reader: Reader) -> tuple[Shadow, Condition | None]:
     share = reader.required("share", _SOME_SHARE, 0.0)
     when = read_condition(reader.child("when")) if "when" in reader else None
     reader.finish("model", "share", "when")
-    if "*" in model:
+    if model and not MODEL.fullmatch(model):
         reader.wrong("model", f"needs the name of one model; got {model}")
     return Shadow(model, share), when
 

@@ -6,6 +6,7 @@ them at once, and it notes in `said` the same object as it would be written in t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,8 +22,18 @@ T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
 Key = tuple[str, ...]
 Compile = Callable[[str, bool], Expression]
-"""Compiles an expression, about a model or (False) about the request alone. Raises ValueError saying what is wrong."""
+"""Compiles an expression, about a model or (False) about the request alone. Raises Unfit saying what is wrong."""
 _LONGEST_SHOWN = 60
+_LONGEST_TEXT = 10_000
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+
+
+class Unfit(ValueError):
+    """A value that is not fit for its place, with the nearest one that would be."""
+
+    def __init__(self, text: str, near: str | None = None) -> None:
+        super().__init__(text)
+        self.near = near
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,14 +189,17 @@ class Reader:
         """All names of the object, in the order of the text."""
         return tuple(self.entry)
 
+    @property
+    def strangers(self) -> tuple[str, ...]:
+        """The names that nobody has asked for so far."""
+        return tuple(name for name in self.entry if name not in self._asked)
+
     def finish(self, *also: str) -> None:
         """Refuse every name that nobody asked for, with the nearest of those that are known."""
         known = tuple(dict.fromkeys((*self._asked, *also)))
-        for name in self.entry:
-            if name not in self._asked:
-                self.wrong(
-                    name, f"is not known here; known are {', '.join(sorted(known))}", nearest(name, known)
-                )
+        for name in self.strangers:
+            text = f"is not known here; known are {', '.join(sorted(known))}"
+            self.wrong(name, text, nearest(name, known))
 
     def nonempty(self, example: str) -> None:
         """Refuse an object that says nothing."""
@@ -290,7 +304,7 @@ def _truth(raw: Any) -> bool:
 
 
 def _text(raw: Any) -> str:
-    if not isinstance(raw, str) or not raw.strip():
+    if not isinstance(raw, str) or not raw.strip() or _CONTROL.search(raw) or len(raw) > _LONGEST_TEXT:
         raise ValueError("not a text")
     return raw.strip()
 
@@ -306,7 +320,7 @@ def _plain_number(value: float) -> float | int:
 DURATION = Kind("a duration such as 8s", _some_duration, units.format_duration)
 SHARE = Kind("a share such as 25%", _texts_only(units.parse_share), units.format_share)
 SCORE = Kind("a score from 0 to 1 such as 0.7", _score, _plain_number)
-USD = Kind("US dollars such as 1.00", _usd, str)
+USD = Kind("US dollars such as 1.00", _usd, units.format_usd)
 TOKENS = Kind("a number of tokens such as 32k or 500", _whole, int)
 COUNT = Kind("a whole number such as 20", _whole, int)
 SOME = Kind("a whole number above zero such as 3", _at_least_one, int)

@@ -37,8 +37,10 @@ def read_action(reader: Reader) -> Action | None:
     """Read a rule's one action; None, and a mistake, where there is not exactly one."""
     words = [word for word in ACTIONS if word in reader]
     if len(words) != 1:
-        got = " and ".join(words) if words else "none"
-        reader.wrong("", f"needs one action of {', '.join(ACTIONS)}; got {got}")
+        # A misspelt action is told of as a word that is not known.
+        if words or not {*reader.names()} - {"name", "when", "when_unknown", UNKNOWN}:
+            got = " and ".join(words) if words else "none"
+            reader.wrong("", f"needs one action of {', '.join(ACTIONS)}; got {got}")
         for word in words:
             reader.raw(word)
         return None

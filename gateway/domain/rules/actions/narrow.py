@@ -32,12 +32,14 @@ class Narrow:
         """Take them out, each with its reason."""
         predicate, scene, before = self.predicate, course.scene, len(course.left)
         answers = predicate.judge(scene, course.left)
-        gone = {
-            i: predicate.why(scene, i)
-            for i, answer in zip(course.left, answers, strict=True)
-            if answer is self.drop or (answer is None and self.unknown_goes)
-        }
-        unknown = course.unknown(answers, predicate.why)
+        gone: dict[int, str] = {}
+        if self.drop in answers or (self.unknown_goes and None in answers):
+            gone = {
+                i: predicate.why(scene, i)
+                for i, answer in zip(course.left, answers, strict=True)
+                if answer is self.drop or (answer is None and self.unknown_goes)
+            }
+        unknown = course.unknown(answers, predicate.why) if None in answers else ""
         removed = course.remove(rule, gone, live=self.live)
         count = len(gone) if self.drop else before - len(gone)
         verb = "drops" if self.drop else "keeps"

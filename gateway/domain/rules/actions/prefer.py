@@ -25,10 +25,10 @@ class Prefer:
         """Put them in front."""
         predicate, left = self.predicate, course.left
         answers = predicate.judge(course.scene, left)
-        chosen = frozenset([i for i, answer in zip(left, answers, strict=True) if answer])
+        chosen = tuple([i for i, answer in zip(left, answers, strict=True) if answer])
         if 0 < len(chosen) < len(left):
             course.moves.append(Move(rule, chosen))
-        unknown = course.unknown(answers, predicate.why)
+        unknown = course.unknown(answers, predicate.why) if None in answers else ""
         said = (
             f"none of {len(left)}"
             if not chosen

@@ -9,6 +9,7 @@ from math import log
 from gateway.domain.rules.course import Course, Move
 from gateway.domain.rules.decision import Step
 from gateway.domain.rules.facts import Facts
+from gateway.domain.rules.matching import MODEL
 from gateway.domain.rules.reading import NUMBER, Reader, word_of
 from gateway.domain.units import format_number
 
@@ -47,7 +48,7 @@ class Split:
             return
         how, key = self._key(course.scene.facts)
         chosen = min(there, key=lambda each: _draw(rule, key, *each))
-        course.moves.append(Move(rule, frozenset([numbers[chosen[0]]])))
+        course.moves.append(Move(rule, (numbers[chosen[0]],)))
         total = format_number(sum(share for _, share in there))
         course.steps.append(
             Step(rule, f"chooses {chosen[0]} ({format_number(chosen[1])} of {total}) by {how}", removed)
@@ -64,7 +65,7 @@ class Split:
 
 
 def _draw(rule: str, key: str, model: str, share: float) -> float:
-    digest = blake2b(f"{rule}\0{key}\0{model}".encode(), digest_size=8).digest()
+    digest = blake2b(f"{rule}\0{key}\0{model}".encode(errors="surrogatepass"), digest_size=8).digest()
     return -log((int.from_bytes(digest) + 0.5) / 2**64) / share
 
 
@@ -73,6 +74,9 @@ def read_split(reader: Reader) -> Split:
     mine = reader.child("split")
     sticky = mine.value(_STICKY, word_of("request", "caller", "conversation"), "request")
     shares = tuple((name, mine.required(name, NUMBER, 0.0)) for name in mine.names() if name != _STICKY)
+    for name, _ in shares:
+        if not MODEL.fullmatch(name):
+            mine.wrong(name, "needs to be the name of a model")
     mine.finish(_STICKY)
     if not any(share for _, share in shares):
         mine.wrong(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from gateway.domain.rules.reading import TEXT, Reader
+from gateway.domain.rules.reading import TEXT, Reader, Unfit
 from gateway.domain.rules.scene import Answer, Expression, Scene
 
 KIND = "expr"
@@ -50,8 +50,8 @@ def compiled(reader: Reader, *, about_model: bool) -> tuple[str, Expression | No
         return "", None
     try:
         return text, reader.compile(text, about_model)
-    except ValueError as error:
-        reader.wrong(KIND, f"needs an expression that answers true or false: {error}")
+    except Unfit as error:
+        reader.wrong(KIND, f"needs an expression that answers true or false: {error}", error.near)
         return text, None
 
 

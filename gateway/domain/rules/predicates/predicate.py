@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from gateway.domain.rules.scene import Answer, Scene, Value
+from gateway.domain.rules.matching import Names
+from gateway.domain.rules.scene import Answer, Scene
 
 
 class Predicate(Protocol):
@@ -33,11 +34,11 @@ class Predicate(Protocol):
 class Described:
     """Holds for candidates one of whose properties is among those that a rule names; unknown where it has none.
 
-    `wanted` is asked by `in`; `has` says in words that a candidate has a value.
+    `has` says in words that a candidate has a value, `hidden` that it has none.
     """
 
-    wanted: Any
-    take: Callable[[Scene], Sequence[Value]] = field(compare=False)
+    wanted: Names
+    take: Callable[[Scene], Sequence[str | None]] = field(compare=False)
     key: str
     has: Callable[[Any], str] = field(compare=False)
     hidden: str = ""
@@ -49,7 +50,8 @@ class Described:
 
     def judge(self, scene: Scene, at: Sequence[int]) -> list[Answer]:
         """The answers for the candidates `at`."""
-        values, wanted = scene.column(self.key, self.take), self.wanted
+        values = scene.column(self.key, self.take)
+        wanted = self.wanted.among(values)
         return [None if (value := values[i]) is None else value in wanted for i in at]
 
     def why(self, scene: Scene, at: int) -> str:

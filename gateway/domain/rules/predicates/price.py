@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from gateway.domain.inference import Usage
-from gateway.domain.prices import Price
+from gateway.domain.prices import MILLION, Price
 from gateway.domain.registry import Model
 from gateway.domain.rules.bounds import Measure, Measured, read_bounds
 from gateway.domain.rules.facts import Asked
@@ -23,6 +23,11 @@ def estimate(price: Price | None, asked: Asked, model: Model) -> Decimal | None:
     if price is None:
         return None
     output = asked.max_output or min(USUAL_OUTPUT, model.max_output or USUAL_OUTPUT)
+    by_input, by_output = price.input_usd, price.output_usd
+    plain = not price.tiers and price.request_usd is None and price.gpu_second_usd is None
+    if plain and by_input is not None and by_output is not None:
+        # What most prices come to, ten times as fast: a ranking asks this of every candidate.
+        return (asked.input_tokens * by_input + output * by_output) / MILLION
     return price.cost(Usage(input=asked.input_tokens, output=output))
 
 

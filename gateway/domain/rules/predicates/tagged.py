@@ -27,11 +27,10 @@ class Tagged:
 
     def judge(self, scene: Scene, at: Sequence[int]) -> list[Answer]:
         """The answers for the candidates `at`."""
-        tags = scene.tags
         first, *others = self.tags.terms
-        answers = term_of(tags, at, first)
+        answers = term_of(scene, at, first)
         for term in others:
-            answers = both(answers, term_of(tags, at, term))
+            answers = both(answers, term_of(scene, at, term))
         return answers
 
     def why(self, scene: Scene, at: int) -> str:

@@ -1,0 +1,177 @@
+"""Reading rule texts that came from outside: bounded in bytes, in time and in memory, and each text only once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections import OrderedDict
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from gateway.domain.errors import Overloaded
+from gateway.domain.rules import RuleSet
+from gateway.domain.rules.reading import Key
+from gateway.rules.load import rules_of
+from gateway.rules.problems import RuleProblem
+from gateway.settings import ROOT, Place, SettingsError
+
+LONGEST = 256 * 1024
+"""Bytes of a rule text."""
+_SECONDS = 10.0
+_START_SECONDS = 20.0
+_KEPT = 16
+_MOST_WAITING = 8
+_ANSWER_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A text as it was read: its plain values and the line of each key, or what is wrong with it."""
+
+    tree: Mapping[str, Any]
+    lines: Mapping[Key, int | None]
+    problems: tuple[Mapping[str, Any], ...] = ()
+
+
+class RuleTexts:
+    """Reads texts in a process of its own, one after the other; `close` ends it.
+
+    A process that does not answer in time is killed, and the next text gets a new one.
+    """
+
+    def __init__(self, seconds: float = _SECONDS) -> None:
+        """`seconds` is how long one text may take."""
+        self._seconds = seconds
+        self._process: asyncio.subprocess.Process | None = None
+        self._turn = asyncio.Lock()
+        self._waiting = 0
+        self._kept: OrderedDict[bytes, _Read] = OrderedDict()
+
+    async def read(self, text: str, name: str, version: str | None = None) -> RuleSet:
+        """The rules of a text; `name` (`draft`, `version 12`) stands for a file in what is said of its mistakes.
+
+        Without a `version` it is a digest of what the rules say. Raises SettingsError, or Overloaded when too many
+        texts wait to be read.
+        """
+        try:
+            data = text.encode()
+        except UnicodeEncodeError:
+            raise _refused(name, "expected text in UTF-8, got halves of characters") from None
+        if len(data) > LONGEST:
+            raise _refused(name, f"expected at most {LONGEST} bytes of rules, got {len(data)}")
+        digest = sha256(data).digest()
+        read = self._kept.get(digest)
+        if read is None:
+            read = await self._read(text, name)
+            self._kept[digest] = read
+            while len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        else:
+            self._kept.move_to_end(digest)
+        if read.problems:
+            raise SettingsError([_problem(each, name) for each in read.problems])
+
+        def place(key: Key) -> Place:
+            for length in range(len(key), 0, -1):
+                if key[:length] in read.lines:
+                    return Place(Path(name), read.lines[key[:length]])
+            return Place(Path(name))
+
+        # A thousand rules take a third of a second: other requests go on meanwhile.
+        return await asyncio.to_thread(rules_of, read.tree, place, version)
+
+    async def close(self) -> None:
+        """End the process, if there is one."""
+        process, self._process = self._process, None
+        if process is not None:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+    async def _read(self, text: str, name: str) -> _Read:
+        if self._waiting >= _MOST_WAITING:
+            raise Overloaded("Too many rule texts wait to be read. Try again soon.")
+        self._waiting += 1
+        try:
+            async with self._turn:
+                line = json.dumps({"text": text, "name": name}).encode() + b"\n"
+                told = await self._ask(line)
+        finally:
+            self._waiting -= 1
+        if "problems" in told:
+            return _Read({}, {}, tuple(told["problems"]))
+        return _Read(told["tree"], {tuple(key): line for key, line in told["lines"]})
+
+    async def _ask(self, line: bytes) -> Mapping[str, Any]:
+        for again in (True, False):
+            fresh = self._process is None or self._process.returncode is not None
+            process = await self._started()
+            try:
+                async with asyncio.timeout(self._seconds + (_START_SECONDS if fresh else 0)):
+                    told = await _exchange(process, line)
+            except TimeoutError:
+                await self.close()
+                text = (
+                    f"expected rules that can be read in {self._seconds:.0f} s, got a text that takes longer"
+                )
+                return {"problems": [{"text": text}]}
+            except BaseException:
+                # Cancelled in the middle: an answer nobody waits for must not be taken for that of the next text.
+                await self.close()
+                raise
+            if told:
+                found: Mapping[str, Any] = json.loads(told)
+                return found
+            await self.close()
+            if fresh or not again:
+                break  # A process that was idle may end as it is asked; a new one dies of the text.
+        return {
+            "problems": [{"text": "expected rules that can be read, got a text that takes too much memory"}]
+        }
+
+    async def _started(self) -> asyncio.subprocess.Process:
+        if self._process is None or self._process.returncode is not None:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "gateway.rules.worker",
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+                cwd=ROOT,
+                # Nothing of ours: no secret is where a hostile text is read.
+                env={"PYTHONPATH": str(ROOT)},
+                limit=_ANSWER_BYTES,
+            )
+        return self._process
+
+
+async def _exchange(process: asyncio.subprocess.Process, line: bytes) -> bytes:
+    """The answer to one line, empty when the process has ended."""
+    if process.stdin is None or process.stdout is None:
+        return b""
+    try:
+        process.stdin.write(line)
+        await process.stdin.drain()
+        return await process.stdout.readline()
+    except (ConnectionError, ValueError):
+        return b""
+
+
+def _refused(name: str, text: str) -> SettingsError:
+    return SettingsError([RuleProblem(Place(Path(name)), "", text)])
+
+
+def _problem(told: Mapping[str, Any], name: str) -> RuleProblem:
+    return RuleProblem(
+        Place(Path(name), told.get("line")),
+        told.get("key") or "",
+        told["text"],
+        told.get("nearest"),
+        told.get("rule") or "",
+    )
