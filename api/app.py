@@ -51,7 +51,7 @@ def build_services(world: World) -> Services:
             settings=settings,
             storage_up=lambda: world.storage.up,
         ),
-        requests=RequestsService(world.store.requests),
+        requests=RequestsService(world.store.requests, world.registry),
         models=ModelsService(world.registry, world.router),
     )
 

@@ -6,7 +6,7 @@ thousand models under fifty rules) is cut to the best of the ranking and the fir
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import islice
 
@@ -36,6 +36,23 @@ def read(told: str) -> Decision | None:
     try:
         return _decoder.decode(told)
     except (msgspec.DecodeError, ValueError):
+        return None
+
+
+def of_texts(told: Iterable[str]) -> tuple[Decision, ...]:
+    """The decisions of such texts; those that are empty, or that this version cannot read, are left out."""
+    return tuple(decision for each in told if each and (decision := read(each)) is not None)
+
+
+def of_values(told: Iterable[object]) -> tuple[Decision, ...]:
+    """The decisions of JSON values; those that this version cannot read are left out."""
+    return tuple(decision for each in told if (decision := _converted(each)) is not None)
+
+
+def _converted(value: object) -> Decision | None:
+    try:
+        return msgspec.convert(value, Decision)
+    except (msgspec.ValidationError, ValueError):
         return None
 
 

@@ -10,7 +10,8 @@ from typing import Any, Literal
 import msgspec
 from pydantic import BaseModel, ConfigDict
 
-from gateway.domain.inference import Attempt, Failure, Usage
+from api.rest.decisions import DecisionShape, decision_shape
+from gateway.domain.inference import Attempt, Failure, Traits, Usage
 from gateway.domain.jobs import Job
 from gateway.storage.ports import Record
 
@@ -96,8 +97,27 @@ class AttemptShape(_Shape):
     error: FailureShape | None
 
 
+class FactsShape(_Shape):
+    """What rules knew of the request beside its model and tags: never its text. `input_tokens` is an estimate."""
+
+    input_tokens: int
+    max_output: int | None
+    body_bytes: int
+    needs: list[str]
+    images: int
+    conversation: str
+    select: str
+    prefer: str
+    exclude: list[str]
+    max_cost_usd: Decimal | None
+
+
 class RequestShape(_Shape):
-    """A request of the ledger; `prompt` and `answer` only for those who may read prompts."""
+    """A request of the ledger; `prompt` and `answer` only for those who may read prompts.
+
+    `decisions`, of one request that is asked for by its id, are the one at acceptance and the last few that followed
+    failures; models that the reader may not know are left out of them.
+    """
 
     id: str
     object: Literal["request"] = "request"
@@ -115,8 +135,11 @@ class RequestShape(_Shape):
     deadline: datetime
     durability: str
     rules_version: str
+    registry_version: str
     candidates: list[str]
     decision: list[str]
+    decisions: list[DecisionShape]
+    facts: FactsShape
     queue_ms: float
     overhead_ms: float | None
     total_ms: float
@@ -231,6 +254,22 @@ def attempt_shape(attempt: Attempt, *, operator: bool) -> AttemptShape:
     )
 
 
+def facts_shape(traits: Traits) -> FactsShape:
+    """What rules knew of a request, as we show it."""
+    return FactsShape(
+        input_tokens=traits.input_tokens,
+        max_output=traits.max_output,
+        body_bytes=traits.body_bytes,
+        needs=list(traits.needs),
+        images=traits.images,
+        conversation=traits.conversation,
+        select=traits.select,
+        prefer=traits.prefer,
+        exclude=list(traits.exclude),
+        max_cost_usd=traits.max_cost_usd,
+    )
+
+
 def request_shape(record: Record, *, operator: bool, workflow_url: str | None = None) -> RequestShape:
     """A request as we show it."""
     request, settlement = record.request, record.settlement
@@ -251,8 +290,11 @@ def request_shape(record: Record, *, operator: bool, workflow_url: str | None = 
         deadline=request.deadline,
         durability=request.durability.value,
         rules_version=request.rules_version,
+        registry_version=request.registry_version,
         candidates=list(request.candidates),
         decision=list(settlement.decision),
+        decisions=[decision_shape(each) for each in record.decisions],
+        facts=facts_shape(request.traits),
         queue_ms=settlement.queue_ms,
         overhead_ms=settlement.overhead_ms,
         total_ms=(settlement.finished_at - request.accepted_at).total_seconds() * 1000,

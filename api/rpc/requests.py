@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from api.rpc.common import DURABILITY, STATUS, failure_message, tokens
+from api.rpc.decisions import decision_message
 from api.rpc.door import Call
 from api.rpc.values import decimal, limit_of, moment, numbers_of, timestamp, word_of
 from api.service.requests import RequestsService, Wanted
 from gateway.domain.identity import Right
-from gateway.domain.inference import Attempt, Mode, Outcome
+from gateway.domain.inference import Attempt, Mode, Outcome, Traits
 from gateway.storage.ports import Record
 from gateway.v1 import requests_pb2 as pb
 
@@ -93,6 +94,25 @@ def request_message(record: Record, *, operator: bool, workflow_url: str | None 
         metadata=dict(request.metadata),
         prompt=record.prompt,
         answer=record.answer,
+        registry_version=request.registry_version,
+        decisions=[decision_message(each) for each in record.decisions],
+        facts=facts_message(request.traits),
+    )
+
+
+def facts_message(traits: Traits) -> pb.RequestFacts:
+    """What rules knew of a request."""
+    return pb.RequestFacts(
+        input_tokens=traits.input_tokens,
+        max_output=traits.max_output,
+        body_bytes=traits.body_bytes,
+        needs=traits.needs,
+        images=traits.images,
+        conversation=traits.conversation,
+        select=traits.select,
+        prefer=traits.prefer,
+        exclude=traits.exclude,
+        max_cost_usd=decimal(traits.max_cost_usd),
     )
 
 

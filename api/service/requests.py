@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from api.service.veil import veiled
 from gateway.domain.errors import InvalidRequest, RequestNotFound
 from gateway.domain.identity import Caller, Right
 from gateway.domain.inference import Status
+from gateway.domain.registry import Registry
 from gateway.ids import parse_id
 from gateway.storage.ports import Page, Record, RequestFilter, Requests
 
@@ -29,20 +32,24 @@ class Wanted:
 
 
 class RequestsService:
-    """Shows requests: one's own, or everyone's with `requests.read`; their text only with `prompts.read`."""
+    """Shows requests: one's own, or everyone's with `requests.read`; their text only with `prompts.read`.
 
-    def __init__(self, requests: Requests) -> None:
-        """`requests` is the ledger."""
+    Models that a reader may not know are left out of what was decided.
+    """
+
+    def __init__(self, requests: Requests, registry: Callable[[], Registry]) -> None:
+        """`requests` is the ledger; `registry` tells what models there are."""
         self._requests = requests
+        self._registry = registry
 
     async def get(self, caller: Caller, request_id: str) -> Record:
-        """One request with its attempts. Raises RequestNotFound, alike for what is not the caller's."""
+        """One request with its attempts and decisions. Raises RequestNotFound, alike for what is not the caller's."""
         if parse_id(request_id) is None:
             raise RequestNotFound
         record = await self._requests.get(request_id, with_text=caller.may(Right.PROMPTS_READ))
         if record is None or (record.request.caller != caller.id and not caller.may(Right.REQUESTS_READ)):
             raise RequestNotFound
-        return record
+        return veiled(record, caller, self._registry().models)
 
     async def find(self, caller: Caller, wanted: Wanted) -> Page[Record]:
         """Requests newest first. Raises InvalidRequest naming what is wrong with the period or the page."""
@@ -56,4 +63,6 @@ class RequestsService:
             raise InvalidRequest("`after` must be the id of a request.", param="after")
         owner = wanted.caller if caller.may(Right.REQUESTS_READ) else caller.id
         filtered = RequestFilter(since, until, owner, wanted.model, wanted.status)
-        return await self._requests.find(filtered, limit=wanted.limit, after=wanted.after)
+        page = await self._requests.find(filtered, limit=wanted.limit, after=wanted.after)
+        models = self._registry().models
+        return Page(tuple(veiled(record, caller, models) for record in page.rows), page.next_after)

@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from gateway.v1 import common_pb2 as gateway_dot_v1_dot_common__pb2
+from gateway.v1 import decision_pb2 as gateway_dot_v1_dot_decision__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19gateway/v1/requests.proto\x12\ngateway.v1\x1a\x17gateway/v1/common.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdb\x07\n\x07Request\x12\n\n\x02id\x18\x01 \x01(\t\x12\"\n\x06status\x18\x02 \x01(\x0e\x32\x12.gateway.v1.Status\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x1e\n\x04mode\x18\x04 \x01(\x0e\x32\x10.gateway.v1.Mode\x12\x10\n\x08\x65ndpoint\x18\x05 \x01(\t\x12\x0c\n\x04\x64oor\x18\x06 \x01(\t\x12\x0e\n\x06\x63\x61ller\x18\x07 \x01(\t\x12\r\n\x05model\x18\x08 \x01(\t\x12\x14\n\x0cserved_model\x18\t \x01(\t\x12\x10\n\x08provider\x18\n \x01(\t\x12/\n\x0b\x61\x63\x63\x65pted_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inished_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x64\x65\x61\x64line\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12$\n\x07timings\x18\x0e \x01(\x0b\x32\x13.gateway.v1.Timings\x12%\n\x08\x61ttempts\x18\x0f \x03(\x0b\x32\x13.gateway.v1.Attempt\x12\x10\n\x08\x64\x65\x63ision\x18\x10 \x03(\t\x12\x12\n\ncandidates\x18\x11 \x03(\t\x12\x15\n\rrules_version\x18\x12 \x01(\t\x12%\n\x05usage\x18\x13 \x01(\x0b\x32\x16.gateway.v1.TokenUsage\x12\x15\n\x08\x63ost_usd\x18\x14 \x01(\tH\x00\x88\x01\x01\x12\"\n\x05\x65rror\x18\x15 \x01(\x0b\x32\x13.gateway.v1.Failure\x12*\n\ndurability\x18\x16 \x01(\x0e\x32\x16.gateway.v1.Durability\x12\x13\n\x0bworkflow_id\x18\x17 \x01(\t\x12\x14\n\x0cworkflow_url\x18\x18 \x01(\t\x12\x10\n\x08trace_id\x18\x19 \x01(\t\x12\x19\n\x11\x63lient_request_id\x18\x1a \x01(\t\x12+\n\x04tags\x18\x1b \x03(\x0b\x32\x1d.gateway.v1.Request.TagsEntry\x12\x33\n\x08metadata\x18\x1c \x03(\x0b\x32!.gateway.v1.Request.MetadataEntry\x12\x13\n\x06prompt\x18\x1d \x01(\tH\x01\x88\x01\x01\x12\x13\n\x06\x61nswer\x18\x1e \x01(\tH\x02\x88\x01\x01\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0b\n\t_cost_usdB\t\n\x07_promptB\t\n\x07_answer\"\x87\x01\n\x07Timings\x12\x10\n\x08queue_ms\x18\x01 \x01(\x01\x12\x18\n\x0boverhead_ms\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x1b\n\x0e\x66irst_token_ms\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12\x10\n\x08total_ms\x18\x04 \x01(\x01\x42\x0e\n\x0c_overhead_msB\x11\n\x0f_first_token_ms\"\x9d\x03\n\x07\x41ttempt\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12\r\n\x05model\x18\x02 \x01(\t\x12\x10\n\x08provider\x18\x03 \x01(\t\x12\x16\n\x0eupstream_model\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12$\n\x07outcome\x18\x06 \x01(\x0e\x32\x13.gateway.v1.Outcome\x12.\n\nstarted_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08total_ms\x18\x08 \x01(\x01\x12\x1b\n\x0e\x66irst_token_ms\x18\t \x01(\x01H\x00\x88\x01\x01\x12\"\n\x05\x65rror\x18\n \x01(\x0b\x32\x13.gateway.v1.Failure\x12%\n\x05usage\x18\x0b \x01(\x0b\x32\x16.gateway.v1.TokenUsage\x12\x15\n\x08\x63ost_usd\x18\x0c \x01(\tH\x01\x88\x01\x01\x12\x15\n\rfinish_reason\x18\r \x01(\t\x12\x1b\n\x13provider_request_id\x18\x0e \x01(\tB\x11\n\x0f_first_token_msB\x0b\n\t_cost_usd\"\'\n\x19RequestsServiceGetRequest\x12\n\n\x02id\x18\x01 \x01(\t\"B\n\x1aRequestsServiceGetResponse\x12$\n\x07request\x18\x01 \x01(\x0b\x32\x13.gateway.v1.Request\"\xd3\x01\n\x1aRequestsServiceListRequest\x12\x0e\n\x06\x63\x61ller\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\"\n\x06status\x18\x03 \x01(\x0e\x32\x12.gateway.v1.Status\x12)\n\x05since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05limit\x18\x06 \x01(\x05\x12\r\n\x05\x61\x66ter\x18\x07 \x01(\t\"X\n\x1bRequestsServiceListResponse\x12%\n\x08requests\x18\x01 \x03(\x0b\x32\x13.gateway.v1.Request\x12\x12\n\nnext_after\x18\x02 \x01(\t*J\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\r\n\tMODE_SYNC\x10\x01\x12\x0f\n\x0bMODE_STREAM\x10\x02\x12\x0c\n\x08MODE_JOB\x10\x03*\xa8\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n\x11OUTCOME_SUCCEEDED\x10\x01\x12\x12\n\x0eOUTCOME_FAILED\x10\x02\x12\x12\n\x0eOUTCOME_BROKEN\x10\x03\x12\x15\n\x11OUTCOME_CANCELLED\x10\x04\x12\x17\n\x13OUTCOME_INTERRUPTED\x10\x05\x12\x15\n\x11OUTCOME_ABANDONED\x10\x06\x32\xc0\x01\n\x0fRequestsService\x12T\n\x03Get\x12%.gateway.v1.RequestsServiceGetRequest\x1a&.gateway.v1.RequestsServiceGetResponse\x12W\n\x04List\x12&.gateway.v1.RequestsServiceListRequest\x1a\'.gateway.v1.RequestsServiceListResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19gateway/v1/requests.proto\x12\ngateway.v1\x1a\x17gateway/v1/common.proto\x1a\x19gateway/v1/decision.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc7\x08\n\x07Request\x12\n\n\x02id\x18\x01 \x01(\t\x12\"\n\x06status\x18\x02 \x01(\x0e\x32\x12.gateway.v1.Status\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x1e\n\x04mode\x18\x04 \x01(\x0e\x32\x10.gateway.v1.Mode\x12\x10\n\x08\x65ndpoint\x18\x05 \x01(\t\x12\x0c\n\x04\x64oor\x18\x06 \x01(\t\x12\x0e\n\x06\x63\x61ller\x18\x07 \x01(\t\x12\r\n\x05model\x18\x08 \x01(\t\x12\x14\n\x0cserved_model\x18\t \x01(\t\x12\x10\n\x08provider\x18\n \x01(\t\x12/\n\x0b\x61\x63\x63\x65pted_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inished_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x64\x65\x61\x64line\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12$\n\x07timings\x18\x0e \x01(\x0b\x32\x13.gateway.v1.Timings\x12%\n\x08\x61ttempts\x18\x0f \x03(\x0b\x32\x13.gateway.v1.Attempt\x12\x10\n\x08\x64\x65\x63ision\x18\x10 \x03(\t\x12\x12\n\ncandidates\x18\x11 \x03(\t\x12\x15\n\rrules_version\x18\x12 \x01(\t\x12%\n\x05usage\x18\x13 \x01(\x0b\x32\x16.gateway.v1.TokenUsage\x12\x15\n\x08\x63ost_usd\x18\x14 \x01(\tH\x00\x88\x01\x01\x12\"\n\x05\x65rror\x18\x15 \x01(\x0b\x32\x13.gateway.v1.Failure\x12*\n\ndurability\x18\x16 \x01(\x0e\x32\x16.gateway.v1.Durability\x12\x13\n\x0bworkflow_id\x18\x17 \x01(\t\x12\x14\n\x0cworkflow_url\x18\x18 \x01(\t\x12\x10\n\x08trace_id\x18\x19 \x01(\t\x12\x19\n\x11\x63lient_request_id\x18\x1a \x01(\t\x12+\n\x04tags\x18\x1b \x03(\x0b\x32\x1d.gateway.v1.Request.TagsEntry\x12\x33\n\x08metadata\x18\x1c \x03(\x0b\x32!.gateway.v1.Request.MetadataEntry\x12\x13\n\x06prompt\x18\x1d \x01(\tH\x01\x88\x01\x01\x12\x13\n\x06\x61nswer\x18\x1e \x01(\tH\x02\x88\x01\x01\x12\x18\n\x10registry_version\x18\x1f \x01(\t\x12\'\n\tdecisions\x18  \x03(\x0b\x32\x14.gateway.v1.Decision\x12\'\n\x05\x66\x61\x63ts\x18! \x01(\x0b\x32\x18.gateway.v1.RequestFacts\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0b\n\t_cost_usdB\t\n\x07_promptB\t\n\x07_answer\"\xf2\x01\n\x0cRequestFacts\x12\x14\n\x0cinput_tokens\x18\x01 \x01(\x03\x12\x17\n\nmax_output\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\nbody_bytes\x18\x03 \x01(\x03\x12\r\n\x05needs\x18\x04 \x03(\t\x12\x0e\n\x06images\x18\x05 \x01(\x05\x12\x14\n\x0c\x63onversation\x18\x06 \x01(\t\x12\x0e\n\x06select\x18\x07 \x01(\t\x12\x0e\n\x06prefer\x18\x08 \x01(\t\x12\x0f\n\x07\x65xclude\x18\t \x03(\t\x12\x19\n\x0cmax_cost_usd\x18\n \x01(\tH\x01\x88\x01\x01\x42\r\n\x0b_max_outputB\x0f\n\r_max_cost_usd\"\x87\x01\n\x07Timings\x12\x10\n\x08queue_ms\x18\x01 \x01(\x01\x12\x18\n\x0boverhead_ms\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x1b\n\x0e\x66irst_token_ms\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12\x10\n\x08total_ms\x18\x04 \x01(\x01\x42\x0e\n\x0c_overhead_msB\x11\n\x0f_first_token_ms\"\x9d\x03\n\x07\x41ttempt\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12\r\n\x05model\x18\x02 \x01(\t\x12\x10\n\x08provider\x18\x03 \x01(\t\x12\x16\n\x0eupstream_model\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12$\n\x07outcome\x18\x06 \x01(\x0e\x32\x13.gateway.v1.Outcome\x12.\n\nstarted_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08total_ms\x18\x08 \x01(\x01\x12\x1b\n\x0e\x66irst_token_ms\x18\t \x01(\x01H\x00\x88\x01\x01\x12\"\n\x05\x65rror\x18\n \x01(\x0b\x32\x13.gateway.v1.Failure\x12%\n\x05usage\x18\x0b \x01(\x0b\x32\x16.gateway.v1.TokenUsage\x12\x15\n\x08\x63ost_usd\x18\x0c \x01(\tH\x01\x88\x01\x01\x12\x15\n\rfinish_reason\x18\r \x01(\t\x12\x1b\n\x13provider_request_id\x18\x0e \x01(\tB\x11\n\x0f_first_token_msB\x0b\n\t_cost_usd\"\'\n\x19RequestsServiceGetRequest\x12\n\n\x02id\x18\x01 \x01(\t\"B\n\x1aRequestsServiceGetResponse\x12$\n\x07request\x18\x01 \x01(\x0b\x32\x13.gateway.v1.Request\"\xd3\x01\n\x1aRequestsServiceListRequest\x12\x0e\n\x06\x63\x61ller\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\"\n\x06status\x18\x03 \x01(\x0e\x32\x12.gateway.v1.Status\x12)\n\x05since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05limit\x18\x06 \x01(\x05\x12\r\n\x05\x61\x66ter\x18\x07 \x01(\t\"X\n\x1bRequestsServiceListResponse\x12%\n\x08requests\x18\x01 \x03(\x0b\x32\x13.gateway.v1.Request\x12\x12\n\nnext_after\x18\x02 \x01(\t*J\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\r\n\tMODE_SYNC\x10\x01\x12\x0f\n\x0bMODE_STREAM\x10\x02\x12\x0c\n\x08MODE_JOB\x10\x03*\xa8\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n\x11OUTCOME_SUCCEEDED\x10\x01\x12\x12\n\x0eOUTCOME_FAILED\x10\x02\x12\x12\n\x0eOUTCOME_BROKEN\x10\x03\x12\x15\n\x11OUTCOME_CANCELLED\x10\x04\x12\x17\n\x13OUTCOME_INTERRUPTED\x10\x05\x12\x15\n\x11OUTCOME_ABANDONED\x10\x06\x32\xc0\x01\n\x0fRequestsService\x12T\n\x03Get\x12%.gateway.v1.RequestsServiceGetRequest\x1a&.gateway.v1.RequestsServiceGetResponse\x12W\n\x04List\x12&.gateway.v1.RequestsServiceListRequest\x1a\'.gateway.v1.RequestsServiceListResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,28 +38,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REQUEST_TAGSENTRY']._serialized_options = b'8\001'
   _globals['_REQUEST_METADATAENTRY']._loaded_options = None
   _globals['_REQUEST_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_MODE']._serialized_start=2056
-  _globals['_MODE']._serialized_end=2130
-  _globals['_OUTCOME']._serialized_start=2133
-  _globals['_OUTCOME']._serialized_end=2301
-  _globals['_REQUEST']._serialized_start=100
-  _globals['_REQUEST']._serialized_end=1087
-  _globals['_REQUEST_TAGSENTRY']._serialized_start=960
-  _globals['_REQUEST_TAGSENTRY']._serialized_end=1003
-  _globals['_REQUEST_METADATAENTRY']._serialized_start=1005
-  _globals['_REQUEST_METADATAENTRY']._serialized_end=1052
-  _globals['_TIMINGS']._serialized_start=1090
-  _globals['_TIMINGS']._serialized_end=1225
-  _globals['_ATTEMPT']._serialized_start=1228
-  _globals['_ATTEMPT']._serialized_end=1641
-  _globals['_REQUESTSSERVICEGETREQUEST']._serialized_start=1643
-  _globals['_REQUESTSSERVICEGETREQUEST']._serialized_end=1682
-  _globals['_REQUESTSSERVICEGETRESPONSE']._serialized_start=1684
-  _globals['_REQUESTSSERVICEGETRESPONSE']._serialized_end=1750
-  _globals['_REQUESTSSERVICELISTREQUEST']._serialized_start=1753
-  _globals['_REQUESTSSERVICELISTREQUEST']._serialized_end=1964
-  _globals['_REQUESTSSERVICELISTRESPONSE']._serialized_start=1966
-  _globals['_REQUESTSSERVICELISTRESPONSE']._serialized_end=2054
-  _globals['_REQUESTSSERVICE']._serialized_start=2304
-  _globals['_REQUESTSSERVICE']._serialized_end=2496
+  _globals['_MODE']._serialized_start=2436
+  _globals['_MODE']._serialized_end=2510
+  _globals['_OUTCOME']._serialized_start=2513
+  _globals['_OUTCOME']._serialized_end=2681
+  _globals['_REQUEST']._serialized_start=127
+  _globals['_REQUEST']._serialized_end=1222
+  _globals['_REQUEST_TAGSENTRY']._serialized_start=1095
+  _globals['_REQUEST_TAGSENTRY']._serialized_end=1138
+  _globals['_REQUEST_METADATAENTRY']._serialized_start=1140
+  _globals['_REQUEST_METADATAENTRY']._serialized_end=1187
+  _globals['_REQUESTFACTS']._serialized_start=1225
+  _globals['_REQUESTFACTS']._serialized_end=1467
+  _globals['_TIMINGS']._serialized_start=1470
+  _globals['_TIMINGS']._serialized_end=1605
+  _globals['_ATTEMPT']._serialized_start=1608
+  _globals['_ATTEMPT']._serialized_end=2021
+  _globals['_REQUESTSSERVICEGETREQUEST']._serialized_start=2023
+  _globals['_REQUESTSSERVICEGETREQUEST']._serialized_end=2062
+  _globals['_REQUESTSSERVICEGETRESPONSE']._serialized_start=2064
+  _globals['_REQUESTSSERVICEGETRESPONSE']._serialized_end=2130
+  _globals['_REQUESTSSERVICELISTREQUEST']._serialized_start=2133
+  _globals['_REQUESTSSERVICELISTREQUEST']._serialized_end=2344
+  _globals['_REQUESTSSERVICELISTRESPONSE']._serialized_start=2346
+  _globals['_REQUESTSSERVICELISTRESPONSE']._serialized_end=2434
+  _globals['_REQUESTSSERVICE']._serialized_start=2684
+  _globals['_REQUESTSSERVICE']._serialized_end=2876
 # @@protoc_insertion_point(module_scope)

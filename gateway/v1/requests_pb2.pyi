@@ -1,6 +1,7 @@
 import datetime
 
 from gateway.v1 import common_pb2 as _common_pb2
+from gateway.v1 import decision_pb2 as _decision_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -40,7 +41,7 @@ OUTCOME_INTERRUPTED: Outcome
 OUTCOME_ABANDONED: Outcome
 
 class Request(_message.Message):
-    __slots__ = ("id", "status", "kind", "mode", "endpoint", "door", "caller", "model", "served_model", "provider", "accepted_at", "finished_at", "deadline", "timings", "attempts", "decision", "candidates", "rules_version", "usage", "cost_usd", "error", "durability", "workflow_id", "workflow_url", "trace_id", "client_request_id", "tags", "metadata", "prompt", "answer")
+    __slots__ = ("id", "status", "kind", "mode", "endpoint", "door", "caller", "model", "served_model", "provider", "accepted_at", "finished_at", "deadline", "timings", "attempts", "decision", "candidates", "rules_version", "usage", "cost_usd", "error", "durability", "workflow_id", "workflow_url", "trace_id", "client_request_id", "tags", "metadata", "prompt", "answer", "registry_version", "decisions", "facts")
     class TagsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -85,6 +86,9 @@ class Request(_message.Message):
     METADATA_FIELD_NUMBER: _ClassVar[int]
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     ANSWER_FIELD_NUMBER: _ClassVar[int]
+    REGISTRY_VERSION_FIELD_NUMBER: _ClassVar[int]
+    DECISIONS_FIELD_NUMBER: _ClassVar[int]
+    FACTS_FIELD_NUMBER: _ClassVar[int]
     id: str
     status: _common_pb2.Status
     kind: str
@@ -115,7 +119,34 @@ class Request(_message.Message):
     metadata: _containers.ScalarMap[str, str]
     prompt: str
     answer: str
-    def __init__(self, id: _Optional[str] = ..., status: _Optional[_Union[_common_pb2.Status, str]] = ..., kind: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., endpoint: _Optional[str] = ..., door: _Optional[str] = ..., caller: _Optional[str] = ..., model: _Optional[str] = ..., served_model: _Optional[str] = ..., provider: _Optional[str] = ..., accepted_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., decision: _Optional[_Iterable[str]] = ..., candidates: _Optional[_Iterable[str]] = ..., rules_version: _Optional[str] = ..., usage: _Optional[_Union[_common_pb2.TokenUsage, _Mapping]] = ..., cost_usd: _Optional[str] = ..., error: _Optional[_Union[_common_pb2.Failure, _Mapping]] = ..., durability: _Optional[_Union[_common_pb2.Durability, str]] = ..., workflow_id: _Optional[str] = ..., workflow_url: _Optional[str] = ..., trace_id: _Optional[str] = ..., client_request_id: _Optional[str] = ..., tags: _Optional[_Mapping[str, str]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., prompt: _Optional[str] = ..., answer: _Optional[str] = ...) -> None: ...
+    registry_version: str
+    decisions: _containers.RepeatedCompositeFieldContainer[_decision_pb2.Decision]
+    facts: RequestFacts
+    def __init__(self, id: _Optional[str] = ..., status: _Optional[_Union[_common_pb2.Status, str]] = ..., kind: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., endpoint: _Optional[str] = ..., door: _Optional[str] = ..., caller: _Optional[str] = ..., model: _Optional[str] = ..., served_model: _Optional[str] = ..., provider: _Optional[str] = ..., accepted_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., decision: _Optional[_Iterable[str]] = ..., candidates: _Optional[_Iterable[str]] = ..., rules_version: _Optional[str] = ..., usage: _Optional[_Union[_common_pb2.TokenUsage, _Mapping]] = ..., cost_usd: _Optional[str] = ..., error: _Optional[_Union[_common_pb2.Failure, _Mapping]] = ..., durability: _Optional[_Union[_common_pb2.Durability, str]] = ..., workflow_id: _Optional[str] = ..., workflow_url: _Optional[str] = ..., trace_id: _Optional[str] = ..., client_request_id: _Optional[str] = ..., tags: _Optional[_Mapping[str, str]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., prompt: _Optional[str] = ..., answer: _Optional[str] = ..., registry_version: _Optional[str] = ..., decisions: _Optional[_Iterable[_Union[_decision_pb2.Decision, _Mapping]]] = ..., facts: _Optional[_Union[RequestFacts, _Mapping]] = ...) -> None: ...
+
+class RequestFacts(_message.Message):
+    __slots__ = ("input_tokens", "max_output", "body_bytes", "needs", "images", "conversation", "select", "prefer", "exclude", "max_cost_usd")
+    INPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    MAX_OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    BODY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    NEEDS_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    CONVERSATION_FIELD_NUMBER: _ClassVar[int]
+    SELECT_FIELD_NUMBER: _ClassVar[int]
+    PREFER_FIELD_NUMBER: _ClassVar[int]
+    EXCLUDE_FIELD_NUMBER: _ClassVar[int]
+    MAX_COST_USD_FIELD_NUMBER: _ClassVar[int]
+    input_tokens: int
+    max_output: int
+    body_bytes: int
+    needs: _containers.RepeatedScalarFieldContainer[str]
+    images: int
+    conversation: str
+    select: str
+    prefer: str
+    exclude: _containers.RepeatedScalarFieldContainer[str]
+    max_cost_usd: str
+    def __init__(self, input_tokens: _Optional[int] = ..., max_output: _Optional[int] = ..., body_bytes: _Optional[int] = ..., needs: _Optional[_Iterable[str]] = ..., images: _Optional[int] = ..., conversation: _Optional[str] = ..., select: _Optional[str] = ..., prefer: _Optional[str] = ..., exclude: _Optional[_Iterable[str]] = ..., max_cost_usd: _Optional[str] = ...) -> None: ...
 
 class Timings(_message.Message):
     __slots__ = ("queue_ms", "overhead_ms", "first_token_ms", "total_ms")

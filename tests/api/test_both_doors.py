@@ -175,6 +175,19 @@ async def test_a_request_is_the_same_request_at_both_doors(doors):
             shown[name] for name in ("id", "model", "served_model", "caller", "door")
         )
         assert list(spoken.decision) == shown["decision"]
+        assert spoken.registry_version == shown["registry_version"] == "test"
+        assert len(spoken.decisions) == len(shown["decisions"]) == 2, "at the door, and after the failure"
+        for said, told_ in zip(spoken.decisions, shown["decisions"], strict=True):
+            assert (list(said.ranked), dict(said.passed_over), said.rule, said.roll) == tuple(
+                told_[name] for name in ("ranked", "passed_over", "rule", "roll")
+            )
+            assert [(s.rule, s.effect, dict(s.removed)) for s in said.steps] == [
+                (s["rule"], s["effect"], s["removed"]) for s in told_["steps"]
+            ]
+        facts = shown["facts"]
+        assert (spoken.facts.input_tokens, spoken.facts.body_bytes, spoken.facts.conversation) == tuple(
+            facts[name] for name in ("input_tokens", "body_bytes", "conversation")
+        )
         assert [(a.model, a.reason, word(requests_pb2.Outcome.Name(a.outcome))) for a in spoken.attempts] == [
             (a["model"], a["reason"], a["outcome"]) for a in shown["attempts"]
         ]

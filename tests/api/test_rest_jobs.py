@@ -292,6 +292,11 @@ async def test_a_request_is_shown_with_its_attempts_and_its_text_to_who_may_read
     )
     assert own["candidates"] == ["down", "good"]
     assert own["decision"]
+    assert [each["ranked"] for each in own["decisions"]] == [["down", "good"], ["good"]]
+    assert own["decisions"][1]["passed_over"] == {"down": "just failed with upstream_unavailable"}
+    assert own["facts"]["input_tokens"] > 0
+    (listed,) = (await rest.get("/api/v1/requests")).json()["data"]
+    assert (listed["decisions"], listed["facts"]) == ([], own["facts"])
     assert own["metadata"] == {"run": "7"}
     assert [a["outcome"] for a in own["attempts"]] == ["failed", "succeeded"]
     assert own["attempts"][0]["error"]["code"] == "upstream_unavailable"

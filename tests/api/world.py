@@ -209,7 +209,7 @@ def a_world(settings: Settings | None = None) -> World:
         services=Services(
             inference=inference,
             jobs=jobs,
-            requests=RequestsService(store.requests),
+            requests=RequestsService(store.requests, lambda: models),
             models=ModelsService(lambda: models, router),
         ),
     )

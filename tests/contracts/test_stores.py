@@ -8,10 +8,12 @@ from hashlib import sha256
 
 import pytest
 
+from gateway import decisions
 from gateway.domain.errors import Interrupted, InvalidRequest, UpstreamTimeout
 from gateway.domain.identity import Caller, CallerKind, Key, Right
-from gateway.domain.inference import Failure, Mode, Outcome, Settlement, Status, Usage
+from gateway.domain.inference import Failure, Mode, Outcome, Settlement, Status, Traits, Usage
 from gateway.domain.jobs import job_of
+from gateway.domain.rules import Decision, Step, Terms
 from gateway.ids import derive_id, moment_of, new_id
 from gateway.storage.ports import Entry, RequestFilter
 from tests.builders import BODY, a_failed_attempt, a_job, a_request, an_attempt
@@ -36,7 +38,9 @@ def a_settlement(request, *attempts, **changes):
     )
 
 
-def an_entry(request=None, *attempts, prompt=BODY, answer='{"choices":[]}', **changes):
+def an_entry(
+    request=None, *attempts, prompt: str | None = BODY, answer: str | None = '{"choices":[]}', **changes
+):
     request = request or a_request()
     return Entry(request, a_settlement(request, *attempts, **changes), prompt, answer)
 
@@ -87,6 +91,54 @@ async def test_what_was_entered_is_read_back_whole(store):
     assert (record.prompt, record.answer) == (entry.prompt, entry.answer)
     assert await store.requests.settlement(request.id) == entry.settlement
     assert record.settlement.cost_usd is None, "one attempt's cost is unknown, so is the whole"
+
+
+async def test_what_was_decided_and_by_what_is_read_back(store):
+    traits = Traits(
+        input_tokens=7,
+        max_output=5,
+        body_bytes=300,
+        needs=("tools",),
+        images=1,
+        conversation="c" * 16,
+        select="gpu",
+        prefer="cost",
+        exclude=("bad",),
+        max_cost_usd=Decimal("0.50"),
+        caller_name="n",
+        caller_kind="service",
+        caller_tags={"team": "a"},
+        caller_models=("x", "y"),
+        roll=0.25,
+    )
+    first = Decision(
+        ("slow", "good"), {"bad": "excluded \0"}, "7", "cheap first", (Step("r", "did"),), roll=0.25
+    )
+    again = Decision(("good",), {"slow": "just failed"}, "8", terms=Terms(deadline=timedelta(seconds=5)))
+    told = decisions.tell(first)
+    request = a_request(traits=traits, registry_version="42", decision=told)
+    await store.requests.settle(an_entry(request, decisions=(decisions.tell(again),)))
+    record = await store.requests.get(request.id)
+    assert record.request == replace(request, body="", decision="")
+    assert record.decisions[1] == again
+    assert replace(record.decisions[0], passed_over=first.passed_over) == first
+    assert (record.settlement.decisions, record.prompt) == ((), None)
+    (found,) = (await store.requests.find(all_of([an_entry(request)]), limit=1)).rows
+    assert (found.request.traits, found.decisions) == (traits, ())
+
+
+async def test_a_decision_is_kept_where_texts_are_not(store):
+    request = a_request(decision=decisions.tell(Decision(("good",))))
+    await store.requests.settle(an_entry(request, prompt=None, answer=None))
+    record = await store.requests.get(request.id, with_text=True)
+    assert (record.prompt, record.answer, len(record.decisions)) == (None, None, 1)
+
+
+async def test_a_decision_that_nobody_can_read_any_more_loses_no_row(store):
+    request = a_request(decision='{"ranked": 7}')
+    await store.requests.settle(an_entry(request))
+    record = await store.requests.get(request.id)
+    assert record.decisions == ()
 
 
 async def test_a_failed_request_keeps_its_failure(store):

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from gateway import decisions
 from gateway.domain.errors import Interrupted
 from gateway.domain.identity import Caller, Key
 from gateway.domain.inference import Attempt, InferenceRequest, Mode, Settlement, Status
@@ -110,12 +111,22 @@ class MemoryRequests:
         if request.id in self._records:
             return False
         self._records[request.id] = Record(
-            replace(request, body="", accepted_at=filed_at(request)),
             replace(
-                settlement, attempts=tuple(sorted(settlement.attempts, key=lambda attempt: attempt.number))
+                request,
+                body="",
+                accepted_at=filed_at(request),
+                decision="",
+                estimates={},
+                log_content=None,
+            ),
+            replace(
+                settlement,
+                attempts=tuple(sorted(settlement.attempts, key=lambda attempt: attempt.number)),
+                decisions=(),
             ),
             prompt=None if entry.prompt is None else storable(entry.prompt),
             answer=None if entry.answer is None else storable(entry.answer),
+            decisions=decisions.of_texts((request.decision, *settlement.decisions)),
         )
         if request.mode is Mode.JOB:
             self._jobs.end(request, settlement)
@@ -157,7 +168,7 @@ class MemoryRequests:
             last = (known.request.accepted_at if known else _moment_of(after), after)
         found = sorted(
             (
-                replace(record, prompt=None, answer=None)
+                replace(record, prompt=None, answer=None, decisions=())
                 for record in self._records.values()
                 if (last is None or (record.request.accepted_at, record.request.id) < last)
                 and _is_wanted(record, wanted)

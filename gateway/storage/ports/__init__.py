@@ -11,6 +11,7 @@ from typing import Protocol
 from gateway.domain.identity import Caller, Key
 from gateway.domain.inference import Attempt, InferenceRequest, Settlement, Status
 from gateway.domain.jobs import Job
+from gateway.domain.rules import Decision
 from gateway.storage.ports.changes import Changes
 from gateway.storage.ports.limits import Buckets, Draw, Drawn, Held, Hold, Slots, Unspent
 from gateway.storage.ports.live import Heard, LiveFeed, News, Told
@@ -78,8 +79,9 @@ class Entry:
 class Record:
     """A request as the ledger shows it: the same as was entered, the texts only from `get(with_text=True)`.
 
-    `request.body` is always empty here: the text that was sent is `prompt`. `corrected_usd` holds, by the attempts'
-    numbers, what those cost after all that were corrected since; None where nobody knows.
+    `request.body` is always empty here: the text that was sent is `prompt`. `decisions` come only from `get`: the
+    door's and the last few that followed it; `request.decision` and `settlement.decisions` are empty. `corrected_usd`
+    holds, by the attempts' numbers, what those cost after all that were corrected since; None where nobody knows.
     """
 
     request: InferenceRequest
@@ -87,6 +89,7 @@ class Record:
     prompt: str | None = None
     answer: str | None = None
     corrected_usd: Mapping[int, Decimal | None] = field(default_factory=dict)
+    decisions: tuple[Decision, ...] = ()
 
     @property
     def cost_corrected_usd(self) -> Decimal | None:

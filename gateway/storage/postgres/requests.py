@@ -15,7 +15,14 @@ from gateway.storage.paging import filed_at, no_such_page, page_of
 from gateway.storage.ports import Entry, Page, Record, RequestFilter
 from gateway.storage.postgres.database import Database
 from gateway.storage.postgres.named import Q
-from gateway.storage.postgres.rows import Row, attempt_row, record_of, request_row, settlement_of
+from gateway.storage.postgres.rows import (
+    Row,
+    attempt_row,
+    decisions_told,
+    record_of,
+    request_row,
+    settlement_of,
+)
 from gateway.storage.text import storable, storable_json
 
 _EVER: Final = (datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC))
@@ -45,12 +52,11 @@ class PostgresRequests:
         row = await self._row(request_id)
         if row is None:
             return None
-        texts = None
-        if with_text:
-            texts = await self._database.row(
-                Q.requests.texts_of, {"accepted_at": row["accepted_at"], "id": row["id"]}
-            )
-        return record_of(row, (await self._attempts([row]))[row["id"]], texts)
+        body = await self._database.row(
+            Q.requests.body_of,
+            {"accepted_at": row["accepted_at"], "id": row["id"], "with_text": with_text},
+        )
+        return record_of(row, (await self._attempts([row]))[row["id"]], body)
 
     async def find(self, wanted: RequestFilter, *, limit: int, after: str | None = None) -> Page[Record]:
         """Requests newest first. Raises InvalidRequest when `after` is no request's id."""
@@ -85,7 +91,11 @@ class PostgresRequests:
         first = {entry.request.id: number for number, entry in reversed(list(enumerate(entries)))}
         once = [entries[number] for _, number in sorted(first.items())]
         filed = [(entry, filed_at(entry.request)) for entry in once]
-        texts = [entry for entry in once if entry.prompt is not None or entry.answer is not None]
+        bodies = [
+            (entry, told)
+            for entry in once
+            if (told := decisions_told(entry)) or entry.prompt is not None or entry.answer is not None
+        ]
         params = {
             "requests": storable_json([request_row(entry, at) for entry, at in filed]),
             "attempts": storable_json(
@@ -95,9 +105,10 @@ class PostgresRequests:
                     for attempt in e.settlement.attempts
                 ]
             ),
-            "ids": [entry.request.id for entry in texts],
-            "prompts": [None if entry.prompt is None else storable(entry.prompt) for entry in texts],
-            "answers": [None if entry.answer is None else storable(entry.answer) for entry in texts],
+            "ids": [entry.request.id for entry, _ in bodies],
+            "prompts": [None if entry.prompt is None else storable(entry.prompt) for entry, _ in bodies],
+            "answers": [None if entry.answer is None else storable(entry.answer) for entry, _ in bodies],
+            "decisions": [told for _, told in bodies],
         }
         jobs = {entry.request.id: (entry, at) for entry, at in filed if entry.request.mode is Mode.JOB}
         if not jobs:

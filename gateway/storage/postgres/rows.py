@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import msgspec
 
+from gateway import decisions
 from gateway.domain.identity import Caller, CallerKind, Key, Right
 from gateway.domain.inference import (
     Attempt,
@@ -20,10 +21,12 @@ from gateway.domain.inference import (
     Outcome,
     Settlement,
     Status,
+    Traits,
     Usage,
 )
 from gateway.domain.jobs import Job
 from gateway.storage.ports import Entry, Record
+from gateway.storage.text import storable_json
 
 Row = Mapping[str, Any]
 
@@ -62,6 +65,8 @@ def request_row(entry: Entry, accepted_at: datetime) -> dict[str, object]:
         "traceparent": request.traceparent,
         "client_request_id": request.client_request_id,
         "fingerprint": request.fingerprint,
+        "registry_version": request.registry_version,
+        "facts": request.traits,
         "queue_ms": settlement.queue_ms,
         "overhead_ms": settlement.overhead_ms,
         "finish_reason": served.finish_reason if served else None,
@@ -119,8 +124,14 @@ def job_row(job: Job) -> dict[str, object]:
     }
 
 
-def record_of(row: Row, attempts: Iterable[Row], texts: Row | None = None) -> Record:
-    """The record of a ledger row, of its attempts' rows in order and, if they are wanted, of its texts."""
+def decisions_told(entry: Entry) -> str | None:
+    """The decisions about a request as one JSON list; None if there is none."""
+    told = [each for each in (entry.request.decision, *entry.settlement.decisions) if each]
+    return storable_json([msgspec.Raw(each.encode()) for each in told]) if told else None
+
+
+def record_of(row: Row, attempts: Iterable[Row], body: Row | None = None) -> Record:
+    """The record of a ledger row, of its attempts' rows in order and, if they are wanted, of its body."""
     request = InferenceRequest(
         id=str(row["id"]),
         kind=Kind(row["kind"]),
@@ -144,17 +155,20 @@ def record_of(row: Row, attempts: Iterable[Row], texts: Row | None = None) -> Re
         traceparent=row["traceparent"],
         client_request_id=row["client_request_id"],
         fingerprint=row["fingerprint"],
+        registry_version=row["registry_version"],
+        traits=msgspec.convert(row["facts"], Traits),
     )
-    texts = texts or {}
+    body = body or {}
     attempts = list(attempts)
     return Record(
         request,
         settlement_of(row, attempts),
-        prompt=texts.get("prompt"),
-        answer=texts.get("answer"),
+        prompt=body.get("prompt"),
+        answer=body.get("answer"),
         corrected_usd={
             each["number"]: each["corrected_usd"] for each in attempts if each["repricing_id"] is not None
         },
+        decisions=decisions.of_values(body.get("decisions") or ()),
     )
 
 

@@ -58,6 +58,8 @@ CREATE TABLE requests (
     image_output_tokens    bigint,
     images                 bigint,
     audio_seconds          double precision,
+    registry_version       text NOT NULL DEFAULT '',
+    facts                  jsonb NOT NULL DEFAULT '{}',
     PRIMARY KEY (accepted_at, id)
 ) PARTITION BY RANGE (accepted_at);
 
@@ -111,18 +113,23 @@ CREATE TABLE attempts (
 
 CREATE TABLE attempts_default PARTITION OF attempts DEFAULT;
 
+-- What is long and read for one request at a time: its texts, and the decisions that were made about it.
 CREATE TABLE bodies (
     accepted_at timestamptz NOT NULL,
     request_id  uuid NOT NULL,
     prompt      text,
     answer      text,
+    decisions   jsonb,
     PRIMARY KEY (accepted_at, request_id)
 ) PARTITION BY RANGE (accepted_at);
 
 -- lz4 costs a fraction of pglz's time, but not every build of PostgreSQL has it. Partitions take it from their parent.
 DO $$
 BEGIN
-    ALTER TABLE bodies ALTER COLUMN prompt SET COMPRESSION lz4, ALTER COLUMN answer SET COMPRESSION lz4;
+    ALTER TABLE bodies
+        ALTER COLUMN prompt SET COMPRESSION lz4,
+        ALTER COLUMN answer SET COMPRESSION lz4,
+        ALTER COLUMN decisions SET COMPRESSION lz4;
 EXCEPTION WHEN feature_not_supported OR invalid_parameter_value THEN
     RAISE NOTICE 'this PostgreSQL has no lz4: texts are compressed by pglz';
 END

@@ -1,7 +1,7 @@
 -- The ledger and the prompt log.
 
 -- name: settle
--- Enters a batch of ended requests with their attempts and texts, each request exactly once; returns the ids that were
+-- Enters a batch of ended requests with their attempts, texts and decisions, each request exactly once; returns the ids that were
 -- new. One statement, so one transaction and one round trip; rows come as JSON, texts as arrays.
 WITH entered AS (
   INSERT INTO requests (
@@ -11,7 +11,7 @@ WITH entered AS (
     output_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost_usd, failure_code, failure_message,
     failure_detail, failure_param, failure_status, failure_retryable, failure_retry_after_ms, cache_write_tokens,
     cache_write_1h_tokens, audio_input_tokens, audio_output_tokens, image_input_tokens, image_output_tokens, images,
-    audio_seconds)
+    audio_seconds, registry_version, facts)
   SELECT
     id, accepted_at, finished_at, deadline, status, kind, mode, durability, endpoint, door, origin, caller, model,
     served_model, served_provider, attempts, candidates, decision, rules_version, limits, tags, metadata, deliver,
@@ -19,7 +19,7 @@ WITH entered AS (
     output_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost_usd, failure_code, failure_message,
     failure_detail, failure_param, failure_status, failure_retryable, failure_retry_after_ms, cache_write_tokens,
     cache_write_1h_tokens, audio_input_tokens, audio_output_tokens, image_input_tokens, image_output_tokens, images,
-    audio_seconds
+    audio_seconds, registry_version, facts
     FROM json_populate_recordset(NULL::requests, %(requests)s::json)
   ON CONFLICT DO NOTHING
   RETURNING accepted_at, id
@@ -39,9 +39,10 @@ WITH entered AS (
     FROM json_populate_recordset(NULL::attempts, %(attempts)s::json)
     JOIN entered USING (accepted_at) WHERE entered.id = request_id
 ), kept AS (
-  INSERT INTO bodies (accepted_at, request_id, prompt, answer)
-  SELECT accepted_at, entered.id, prompt, answer
-    FROM unnest(%(ids)b::text[], %(prompts)b::text[], %(answers)b::text[]) AS b(id, prompt, answer)
+  INSERT INTO bodies (accepted_at, request_id, prompt, answer, decisions)
+  SELECT accepted_at, entered.id, prompt, answer, decisions::jsonb
+    FROM unnest(%(ids)b::text[], %(prompts)b::text[], %(answers)b::text[], %(decisions)b::text[])
+           AS b(id, prompt, answer, decisions)
     JOIN entered ON entered.id = b.id::uuid
 )
 SELECT id FROM entered;
@@ -93,9 +94,10 @@ SELECT a.*, c.repricing_id, c.new_usd AS corrected_usd
  WHERE a.accepted_at BETWEEN %(earliest)s AND %(latest)s AND a.request_id = ANY(%(ids)s)
  ORDER BY a.request_id, a.number;
 
--- name: texts_of
--- What one request's caller sent and got.
-SELECT prompt, answer FROM bodies WHERE accepted_at = %(accepted_at)s AND request_id = %(id)s;
+-- name: body_of
+-- What was decided about one request and, where they are asked for, what its caller sent and got.
+SELECT decisions, CASE WHEN %(with_text)s THEN prompt END AS prompt, CASE WHEN %(with_text)s THEN answer END AS answer
+  FROM bodies WHERE accepted_at = %(accepted_at)s AND request_id = %(id)s;
 
 -- name: find
 -- Requests of a period, newest first, by keyset. A model is looked for as what was asked and as what served.
