@@ -12,12 +12,13 @@ from fastapi_offline import FastAPIOffline
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from api.rest import codec, jobs, operators, requests
+from api.rest import codec, jobs, live, operators, requests
 from api.rest.door import Door
 from api.rest.openai import models
 from api.rest.openai.chat import OPENAPI, ChatCompletions
 from api.service.inference import InferenceService
 from api.service.jobs import JobsService
+from api.service.live import LiveService
 from api.service.models import ModelsService
 from api.service.requests import RequestsService
 from api.service.services import Services
@@ -53,6 +54,7 @@ def build_services(world: World) -> Services:
         ),
         requests=RequestsService(world.store.requests, world.registry),
         models=ModelsService(world.registry, world.router),
+        live=LiveService(world.registry, world.live),
     )
 
 
@@ -72,6 +74,7 @@ def build_app(world: World, services: Services, checks: Callable[[], Mapping[str
     chat = ChatCompletions(world.identity, services.inference, services.jobs, settings.api)
     app.router.routes.append(Route("/v1/chat/completions", chat, methods=["POST"]))
     app.include_router(models.router(world.identity, services.models))
+    app.include_router(live.router(world.identity, services.live))
     app.include_router(jobs.router(world.identity, services.jobs, settings.api))
     temporal = settings.temporal
     app.include_router(

@@ -14,6 +14,7 @@ TWINS = MappingProxyType(
         "gateway.v1.JobsService.Cancel": ("POST", "/api/v1/jobs/{job_id}/cancel"),
         "gateway.v1.JobsService.List": ("GET", "/api/v1/jobs"),
         "gateway.v1.JobsService.Watch": ("GET", "/api/v1/jobs/{job_id}/events"),
+        "gateway.v1.LiveService.Get": ("GET", "/api/v1/models/{name}/live"),
         "gateway.v1.ModelsService.Get": ("GET", "/v1/models/{name}"),
         "gateway.v1.ModelsService.List": ("GET", "/v1/models"),
         "gateway.v1.RequestsService.Get": ("GET", "/api/v1/requests/{request_id}"),

@@ -98,6 +98,11 @@ class Attempts:
             return running.failed(_known(e, wanted), Outcome.FAILED)
         return stream
 
+    def promise(self, model: str) -> None:
+        """A request was just decided to go to this model, and its attempt is about to begin."""
+        if self._vitals is not None:
+            self._vitals.promise(model)
+
     def skip(self, wanted: Try) -> Attempt:
         """An attempt that was not made, because the caller had left before it."""
         return _Running(wanted, self._vitals).skipped()

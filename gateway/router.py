@@ -388,7 +388,7 @@ def error_of(decision: Decision) -> GatewayError:
     return kind(
         refused.message or None,
         param=None if refused.rule else "model",
-        retry_after=_SOON if kind.retryable else None,
+        retry_after=max(refused.retry_after or _SOON, _SOON) if kind.retryable else None,
     )
 
 

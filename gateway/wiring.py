@@ -19,6 +19,7 @@ from gateway.feed import Feed
 from gateway.identity import Identify, KeyIdentity
 from gateway.limiter import Concurrency, Gate, Limiter
 from gateway.live.beat import Beat
+from gateway.live.breakers import policy_of
 from gateway.live.vitals import Vitals
 from gateway.prices import PriceKeeper, PriceTable
 from gateway.providers.catalogue import PROVIDERS, OpenProviders
@@ -86,7 +87,13 @@ async def open_world(settings: Settings) -> AsyncGenerator[World]:
     # A process is never the one it was before a restart: the connections it held are gone.
     origin = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     exchanges = Exchanges(origin, most_unsettled=settings.inference.max_unsettled)
-    vitals = Vitals(origin)
+    vitals = Vitals(
+        origin,
+        policy_of(settings.health.breaker),
+        most_models=settings.health.max_models,
+        most_callers=settings.health.max_callers,
+        serve_all_open=settings.health.breaker.all_open == "serve",
+    )
     beat = Beat(vitals, store.live)
     attempts = Attempts(registry, providers, _timeouts(settings), vitals)
     recorder = Recorder(

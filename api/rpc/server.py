@@ -16,12 +16,13 @@ from api.rpc.health import SERVICE_NAME as HEALTH
 from api.rpc.health import Health
 from api.rpc.inference import InferenceServicer
 from api.rpc.jobs import JobsServicer
+from api.rpc.live import LiveServicer
 from api.rpc.models import ModelsServicer
 from api.rpc.requests import RequestsServicer
 from api.service.services import Services
 from gateway.identity import Identify
 from gateway.settings import Api, Settings
-from gateway.v1 import inference_pb2, jobs_pb2, models_pb2, requests_pb2
+from gateway.v1 import inference_pb2, jobs_pb2, live_pb2, models_pb2, requests_pb2
 
 # Its messages are v1alpha's under another name, so that one servicer speaks for both.
 _REFLECTION_V1 = "grpc.reflection.v1.ServerReflection"
@@ -49,6 +50,7 @@ def build_server(
     servicers = {
         inference_pb2.DESCRIPTOR.services_by_name["InferenceService"]: InferenceServicer(services.inference),
         jobs_pb2.DESCRIPTOR.services_by_name["JobsService"]: JobsServicer(services.jobs),
+        live_pb2.DESCRIPTOR.services_by_name["LiveService"]: LiveServicer(services.live),
         models_pb2.DESCRIPTOR.services_by_name["ModelsService"]: ModelsServicer(services.models),
         requests_pb2.DESCRIPTOR.services_by_name["RequestsService"]: RequestsServicer(
             services.requests, link

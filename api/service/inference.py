@@ -176,6 +176,7 @@ class InferenceService:
             origin=self._exchanges.origin,
         )
         request, decision = accept(caller, ask, self._router, terms)
+        self._attempts.promise(request.candidates[0])
         served = Served(
             request_id=request.id,
             trace_id=request.trace_id,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from api.service.inference import InferenceService
 from api.service.jobs import JobsService
+from api.service.live import LiveService
 from api.service.models import ModelsService
 from api.service.requests import RequestsService
 
@@ -18,3 +19,4 @@ class Services:
     jobs: JobsService
     requests: RequestsService
     models: ModelsService
+    live: LiveService

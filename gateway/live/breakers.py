@@ -20,13 +20,31 @@ from gateway.domain.breaker import (
     probed,
     reserved,
 )
-from gateway.domain.health import Breaker
+from gateway.domain.health import Breaker, Window
 from gateway.live.clock import SharedClock
+from gateway.settings import BreakerSettings
 
 _PROMISED: Final = timedelta(seconds=5)
 """For how long a probe is kept for a request that was decided and has not begun."""
 _FORGOTTEN: Final = timedelta(hours=1)
 """How long a breaker must have been closed to be remembered no more."""
+
+
+def policy_of(settings: BreakerSettings) -> BreakerPolicy:
+    """The policy that the settings say."""
+    return BreakerPolicy(
+        enabled=settings.enabled,
+        failures=settings.failures,
+        limited=settings.rate_limited,
+        error_rate=settings.error_rate,
+        min_requests=settings.min_requests,
+        window=Window(settings.window),
+        cool_down=settings.cool_down,
+        cool_down_factor=settings.cool_down_factor,
+        cool_down_max=settings.cool_down_max,
+        probe_lease=settings.probe_lease,
+        patience=settings.patience,
+    )
 
 
 class Breakers:

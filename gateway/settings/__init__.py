@@ -8,8 +8,10 @@ from gateway.settings.hocon import Document, line_of, place_of, read_document, r
 from gateway.settings.loading import CONFIG, ROOT, load
 from gateway.settings.model import (
     Api,
+    BreakerSettings,
     Encryption,
     Fallback,
+    Health,
     Identity,
     Inference,
     Jobs,
@@ -33,9 +35,11 @@ __all__ = [
     "CONFIG",
     "ROOT",
     "Api",
+    "BreakerSettings",
     "Document",
     "Encryption",
     "Fallback",
+    "Health",
     "Identity",
     "Inference",
     "Jobs",

@@ -225,6 +225,36 @@ class LimitSettings(Section):
         return self
 
 
+class BreakerSettings(Section):
+    """When a model that fails is left alone, and for how long."""
+
+    enabled: Truth = True
+    failures: Count = 5
+    rate_limited: Count = 10
+    error_rate: Annotated[Number, Field(gt=0, le=1)] = 0.5
+    min_requests: Count = 20
+    window: Literal["10s", "1m", "5m", "1h"] = "1m"
+    cool_down: Timeout = seconds(5)
+    cool_down_factor: Annotated[Number, Field(ge=1)] = 2.0
+    cool_down_max: Timeout = seconds(60)
+    probe_lease: Timeout = seconds(60)
+    patience: Timeout = seconds(30)
+    all_open: Literal["refuse", "serve"] = "refuse"
+
+    @model_validator(mode="after")
+    def _bounds(self) -> Self:
+        self._ordered("cool_down", "cool_down_max")
+        return self
+
+
+class Health(Section):
+    """What is known of models and callers at this moment."""
+
+    max_models: Count = 2_000
+    max_callers: Count = 20_000
+    breaker: BreakerSettings = BreakerSettings()
+
+
 class Nats(Section):
     """The message bus."""
 
@@ -304,6 +334,7 @@ class Settings(BaseSettings):
     postgres: Postgres = Postgres()
     storage: Storage = Storage()
     limits: LimitSettings = LimitSettings()
+    health: Health = Health()
     nats: Nats = Nats()
     identity: Identity = Identity()
     providers: Providers = Providers()

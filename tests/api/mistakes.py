@@ -12,6 +12,7 @@ from gateway.ids import new_id
 from gateway.v1 import common_pb2, inference_pb2, jobs_pb2, requests_pb2
 from gateway.v1.inference_pb2_grpc import InferenceServiceStub
 from gateway.v1.jobs_pb2_grpc import JobsServiceStub
+from gateway.v1.live_pb2_grpc import LiveServiceStub
 from gateway.v1.models_pb2_grpc import ModelsServiceStub
 from gateway.v1.requests_pb2_grpc import RequestsServiceStub
 from tests.api import rpc
@@ -30,6 +31,7 @@ class Doors:
         self.jobs = JobsServiceStub(channel)
         self.requests = RequestsServiceStub(channel)
         self.models = ModelsServiceStub(channel)
+        self.live = LiveServiceStub(channel)
 
     async def settled(self) -> None:
         """Wait for the ledger."""

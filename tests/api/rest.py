@@ -15,7 +15,7 @@ import uvicorn
 
 from api.app import build_app
 from api.serve import _config
-from gateway.settings import Api, Fallback, Inference, Settings, Temporal
+from gateway.settings import Api, Fallback, Health, Inference, Settings, Temporal
 from tests.api.rpc import until
 from tests.api.world import KEY, World, a_world, registry
 
@@ -24,12 +24,19 @@ QUICK_FALLBACK = Fallback(backoff_initial=timedelta(milliseconds=5), backoff_max
 
 
 def a_quick_world(
-    *, api: Mapping[str, Any] | None = None, temporal: Temporal | None = None, **inference: Any
+    *,
+    api: Mapping[str, Any] | None = None,
+    temporal: Temporal | None = None,
+    health: Health | None = None,
+    **inference: Any,
 ) -> World:
     """A world whose settings differ in these, and whose retries come soon."""
     given: dict[str, Any] = {"deadline": timedelta(seconds=20), "fallback": QUICK_FALLBACK, **inference}
     settings = Settings(
-        inference=Inference(**given), api=Api(grpc_port=0, **(api or {})), temporal=temporal or Temporal()
+        inference=Inference(**given),
+        api=Api(grpc_port=0, **(api or {})),
+        temporal=temporal or Temporal(),
+        health=health or Health(),
     )
     return a_world(settings)
 

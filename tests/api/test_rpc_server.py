@@ -24,7 +24,7 @@ from tests.api.rpc import bearer, chat, code_of, create, until
 from tests.api.world import a_world, rpc_channel
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
-SERVICES = [f"gateway.v1.{noun}Service" for noun in ("Inference", "Jobs", "Models", "Requests")]
+SERVICES = [f"gateway.v1.{noun}Service" for noun in ("Inference", "Jobs", "Live", "Models", "Requests")]
 
 
 def a_health(channel) -> Any:

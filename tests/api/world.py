@@ -18,6 +18,7 @@ import msgspec
 from api.rpc.server import build_server
 from api.service.inference import InferenceService
 from api.service.jobs import JobsService
+from api.service.live import LiveService
 from api.service.models import ModelsService
 from api.service.requests import RequestsService
 from api.service.services import Services
@@ -29,6 +30,8 @@ from gateway.domain.registry import ModelState, Registry
 from gateway.domain.retries import Now, next_choice
 from gateway.drive import drive
 from gateway.exchange import Exchanges
+from gateway.live.breakers import policy_of
+from gateway.live.vitals import Vitals
 from gateway.providers.catalogue import open_provider
 from gateway.providers.ports import CallTimeouts
 from gateway.recorder import Recorder
@@ -156,6 +159,7 @@ class World:
     exchanges: Exchanges
     upstream: Any
     services: Services
+    vitals: Vitals
     ready: bool = True
 
     @property
@@ -175,11 +179,13 @@ def a_world(settings: Settings | None = None) -> World:
     models = registry()
     provider: Any = open_provider("scripted", settings.providers)
     store, exchanges = MemoryStore(), Exchanges("here")
+    breaker = settings.health.breaker
+    vitals = Vitals("here", policy_of(breaker), serve_all_open=breaker.all_open == "serve")
     attempts = Attempts(
-        lambda: models, {"scripted": provider}, CallTimeouts(_QUICK, _QUICK * 10, _QUICK * 10)
+        lambda: models, {"scripted": provider}, CallTimeouts(_QUICK, _QUICK * 10, _QUICK * 10), vitals
     )
     recorder = Recorder(store.requests, store.claims, exchanges, log_content=True, content_limit=100_000)
-    router = a_router(models)
+    router = a_router(models, live=vitals.facts)
     engine = Engine(exchanges, attempts, recorder, store, router)
     inference = InferenceService(
         router=router,
@@ -211,7 +217,9 @@ def a_world(settings: Settings | None = None) -> World:
             jobs=jobs,
             requests=RequestsService(store.requests, lambda: models),
             models=ModelsService(lambda: models, router),
+            live=LiveService(lambda: models, vitals.facts),
         ),
+        vitals=vitals,
     )
 
 

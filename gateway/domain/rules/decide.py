@@ -67,7 +67,7 @@ def _nobody(course: Course) -> Refused:
     said = f"the check `{blame}`" if checked else f"the rule `{blame}`"
     if course.hopeful:
         text = f"No model can serve this request at the moment: the last candidates were taken out by {said}."
-        return Refused(NoModelAvailable.code, text, blame)
+        return Refused(NoModelAvailable.code, text, blame, serving.over_in(course) if checked else None)
     return Refused(
         NoModelFits.code,
         f"No model can serve this request: the last candidates were taken out by {said}.",

@@ -22,11 +22,15 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Refused by a rule, or nothing is left: a code of `domain.errors`, words for the caller, and the rule."""
+    """Refused by a rule, or nothing is left: a code of `domain.errors`, words for the caller, and the rule.
+
+    `retry_after` is when that may be over, where it is known.
+    """
 
     code: str
     message: str
     rule: str = ""
+    retry_after: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)

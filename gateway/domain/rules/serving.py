@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from gateway.domain.health import Breaker, ModelHealth
@@ -79,6 +79,18 @@ def check_cost(course: Course) -> None:
         course.steps.append(
             Step(COST, f"takes out {len(reasons)} of {count}: at most ${limit:f} may be spent", removed)
         )
+
+
+def over_in(course: Course) -> timedelta | None:
+    """How long until one of the candidates that were taken out by their breakers may be tried again."""
+    facts = course.scene.facts
+    known = (facts.live.models.get(name) for name in course.passed_over)
+    moments = [
+        health.next_probe_at
+        for health in known
+        if health is not None and health.breaker is Breaker.OPEN and health.next_probe_at is not None
+    ]
+    return max(timedelta(0), min(moments) - facts.observed_at) if moments else None
 
 
 def _missing(facts: Facts, model: Model) -> str:
