@@ -12,7 +12,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from api.rest import codec, jobs, live, operators, requests
+from api.rest import codec, jobs, live, operators, requests, rules
 from api.rest.door import Door
 from api.rest.openai import models
 from api.rest.openai.chat import OPENAPI, ChatCompletions
@@ -21,6 +21,7 @@ from api.service.jobs import JobsService
 from api.service.live import LiveService
 from api.service.models import ModelsService
 from api.service.requests import RequestsService
+from api.service.rules import RulesService
 from api.service.services import Services
 from gateway import VERSION
 from gateway.temporal.client import data_converter
@@ -33,6 +34,7 @@ _PURPOSE = "One durable gateway between every agent and every language model."
 def build_services(world: World) -> Services:
     """The services over a world."""
     settings = world.settings
+    ledger = RequestsService(world.store.requests, world.registry)
     return Services(
         inference=InferenceService(
             router=world.router,
@@ -52,9 +54,10 @@ def build_services(world: World) -> Services:
             settings=settings,
             storage_up=lambda: world.storage.up,
         ),
-        requests=RequestsService(world.store.requests, world.registry),
+        requests=ledger,
         models=ModelsService(world.registry, world.router),
         live=LiveService(world.registry, world.live),
+        rules=RulesService(world.store.rules, world.texts, world.router, ledger, world.live),
     )
 
 
@@ -75,6 +78,7 @@ def build_app(world: World, services: Services, checks: Callable[[], Mapping[str
     app.router.routes.append(Route("/v1/chat/completions", chat, methods=["POST"]))
     app.include_router(models.router(world.identity, services.models))
     app.include_router(live.router(world.identity, services.live))
+    app.include_router(rules.router(world.identity, services.rules))
     app.include_router(jobs.router(world.identity, services.jobs, settings.api))
     temporal = settings.temporal
     app.include_router(

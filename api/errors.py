@@ -50,6 +50,8 @@ TABLE = MappingProxyType(
         "model_exists": Row(409, "ALREADY_EXISTS", *_INVALID),
         "version_conflict": Row(412, "ABORTED", *_INVALID),
         "rate_limited": Row(429, "RESOURCE_EXHAUSTED", "rate_limit_error", "rate_limit_error"),
+        "rules_invalid": Row(422, "INVALID_ARGUMENT", *_INVALID),
+        "rule_version_not_found": Row(404, "NOT_FOUND", *_MISSING),
         "job_not_found": Row(404, "NOT_FOUND", *_MISSING),
         "request_not_found": Row(404, "NOT_FOUND", *_MISSING),
         "price_not_found": Row(404, "NOT_FOUND", *_MISSING),

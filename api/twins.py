@@ -17,6 +17,13 @@ TWINS = MappingProxyType(
         "gateway.v1.LiveService.Get": ("GET", "/api/v1/models/{name}/live"),
         "gateway.v1.ModelsService.Get": ("GET", "/v1/models/{name}"),
         "gateway.v1.ModelsService.List": ("GET", "/v1/models"),
+        "gateway.v1.RulesService.Explain": ("POST", "/api/v1/rules/explain"),
+        "gateway.v1.RulesService.Get": ("GET", "/api/v1/rules"),
+        "gateway.v1.RulesService.GetVersion": ("GET", "/api/v1/rules/versions/{version}"),
+        "gateway.v1.RulesService.ListVersions": ("GET", "/api/v1/rules/versions"),
+        "gateway.v1.RulesService.Publish": ("POST", "/api/v1/rules/publish"),
+        "gateway.v1.RulesService.Rollback": ("POST", "/api/v1/rules/rollback"),
+        "gateway.v1.RulesService.Validate": ("POST", "/api/v1/rules/validate"),
         "gateway.v1.RequestsService.Get": ("GET", "/api/v1/requests/{request_id}"),
         "gateway.v1.RequestsService.List": ("GET", "/api/v1/requests"),
     }

@@ -13,7 +13,7 @@ from typing import Final
 
 from gateway.attempt import Attempts
 from gateway.domain.health import LiveFacts
-from gateway.domain.rules import GatewayLoad, RuleSet
+from gateway.domain.rules import GatewayLoad
 from gateway.exchange import Exchanges
 from gateway.feed import Feed
 from gateway.identity import Identify, KeyIdentity
@@ -28,13 +28,14 @@ from gateway.recorder import Recorder
 from gateway.registry.live import LiveRegistry
 from gateway.registry.seed import load_seed
 from gateway.router import Router
+from gateway.rulebook import Rulebook
+from gateway.rules.texts import RuleTexts
 from gateway.settings import Settings
 from gateway.storage.catalogue import open_store
 from gateway.storage.ports import Store
 from gateway.storage.watch import StorageWatch
 from gateway.temporal.engine import Engine
 
-_NO_RULES = RuleSet()
 _PATIENCE: Final = 2.0
 """Seconds that a process waits at its start for its copies of what is in the database; then it goes on without."""
 
@@ -51,6 +52,8 @@ class World:
     registry: LiveRegistry
     prices: PriceTable
     keeper: PriceKeeper
+    rulebook: Rulebook
+    texts: RuleTexts
     providers: OpenProviders
     attempts: Attempts
     exchanges: Exchanges
@@ -84,6 +87,9 @@ async def open_world(settings: Settings) -> AsyncGenerator[World]:
     keeper = PriceKeeper(registry, prices, store.prices)
     feed.follow("registry", _then(registry.reload, keeper.wake))
     feed.follow("prices", _then(prices.reload, keeper.wake))
+    texts = RuleTexts()
+    rulebook = Rulebook(store.rules, texts, settings.rules.seed)
+    feed.follow("rules", rulebook.reload)
     # A process is never the one it was before a restart: the connections it held are gone.
     origin = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     exchanges = Exchanges(origin, most_unsettled=settings.inference.max_unsettled)
@@ -106,7 +112,7 @@ async def open_world(settings: Settings) -> AsyncGenerator[World]:
     identity = KeyIdentity(store.keys, cache=settings.identity.cache, max_stale=settings.identity.max_stale)
     router = Router(
         registry,
-        lambda: _NO_RULES,
+        rulebook,
         vitals.facts,
         lambda: GatewayLoad(len(exchanges), settings.api.max_in_flight),
     )
@@ -132,6 +138,8 @@ async def open_world(settings: Settings) -> AsyncGenerator[World]:
             registry,
             prices,
             keeper,
+            rulebook,
+            texts,
             providers,
             attempts,
             exchanges,
@@ -149,6 +157,7 @@ async def open_world(settings: Settings) -> AsyncGenerator[World]:
         await providers.close()
         await feed.close()
         await keeper.close()
+        await texts.close()
         # After all attempts have ended and before the store: what they counted is told to the other replicas.
         await beat.close()
         await limiter.close()

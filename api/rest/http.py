@@ -6,6 +6,7 @@ Plain ASGI: nothing here parses, copies or waits more than it has to, since ever
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
@@ -14,7 +15,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from api.headers import told_of
 from api.service.served import Served
-from gateway.domain.errors import BodyTimeout, BodyTooLarge
+from gateway.domain.errors import BodyTimeout, BodyTooLarge, InvalidRequest
 
 Header = tuple[bytes, bytes]
 JSON: Header = (b"content-type", b"application/json")
@@ -52,6 +53,19 @@ async def read_body(receive: Receive, headers: Mapping[str, str], limit: int, pa
                 message = await receive()
     except TimeoutError as e:
         raise BodyTimeout from e
+
+
+def expected_version(if_match: str | None) -> int | None:
+    """The version in an `If-Match`: a number in quotes, as `ETag` gave it; `*` and none expect nothing.
+
+    Raises InvalidRequest.
+    """
+    if if_match is None or if_match.strip() == "*":
+        return None
+    found = re.fullmatch(r'(?:W/)?"?(\d{1,18})"?', if_match.strip())
+    if found is None:
+        raise InvalidRequest('`If-Match` must be an `ETag` as it was given, such as "12".', param="If-Match")
+    return int(found[1])
 
 
 def _bounded(body: bytes, limit: int) -> bytes:

@@ -9,6 +9,7 @@ from api.service.jobs import JobsService
 from api.service.live import LiveService
 from api.service.models import ModelsService
 from api.service.requests import RequestsService
+from api.service.rules import RulesService
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,3 +21,4 @@ class Services:
     requests: RequestsService
     models: ModelsService
     live: LiveService
+    rules: RulesService

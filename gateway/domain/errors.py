@@ -157,6 +157,18 @@ class RateLimited(GatewayError):
     retryable = True
 
 
+class RulesInvalid(GatewayError):
+    """The rules are not valid."""
+
+    code = "rules_invalid"
+
+
+class RuleVersionNotFound(GatewayError):
+    """There is no such version of the rules."""
+
+    code = "rule_version_not_found"
+
+
 class JobNotFound(GatewayError):
     """There is no such job."""
 

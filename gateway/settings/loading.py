@@ -80,11 +80,18 @@ def _unfit(settings: Settings, places: _Places) -> list[Problem]:
 
 
 def _anchored(settings: Settings, places: _Places) -> Settings:
-    """Return the settings with the seed's path made absolute: it counts from the file that names it."""
-    place = places["registry", "seed"]
-    folder = (place.file or places.document.path).resolve().parent
-    registry = settings.registry.model_copy(update={"seed": folder / settings.registry.seed})
-    return settings.model_copy(update={"registry": registry})
+    """Return the settings with the paths of seeds made absolute: they count from the file that names them."""
+
+    def anchored(section: str, seed: Path) -> dict[str, Path]:
+        place = places[section, "seed"]
+        return {"seed": (place.file or places.document.path).resolve().parent / seed}
+
+    return settings.model_copy(
+        update={
+            "registry": settings.registry.model_copy(update=anchored("registry", settings.registry.seed)),
+            "rules": settings.rules.model_copy(update=anchored("rules", settings.rules.seed)),
+        }
+    )
 
 
 def _problem(error: ErrorDetails, places: _Places) -> Problem:

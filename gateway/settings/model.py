@@ -293,6 +293,12 @@ class RegistrySettings(Section):
     seed: Path = Path("seed/models.conf")
 
 
+class RulesSettings(Section):
+    """The rules that a fresh install begins with."""
+
+    seed: Path = Path("seed/rules.conf")
+
+
 class Telemetry(Section):
     """Traces, metrics and logs."""
 
@@ -339,6 +345,7 @@ class Settings(BaseSettings):
     identity: Identity = Identity()
     providers: Providers = Providers()
     registry: RegistrySettings = RegistrySettings()
+    rules: RulesSettings = RulesSettings()
     telemetry: Telemetry = Telemetry()
     local: Local = Local()
 

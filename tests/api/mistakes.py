@@ -15,6 +15,7 @@ from gateway.v1.jobs_pb2_grpc import JobsServiceStub
 from gateway.v1.live_pb2_grpc import LiveServiceStub
 from gateway.v1.models_pb2_grpc import ModelsServiceStub
 from gateway.v1.requests_pb2_grpc import RequestsServiceStub
+from gateway.v1.rules_pb2_grpc import RulesServiceStub
 from tests.api import rpc
 from tests.api.rest import Rest, bearer, body, script, serving
 from tests.api.rpc import until
@@ -32,6 +33,7 @@ class Doors:
         self.requests = RequestsServiceStub(channel)
         self.models = ModelsServiceStub(channel)
         self.live = LiveServiceStub(channel)
+        self.rules = RulesServiceStub(channel)
 
     async def settled(self) -> None:
         """Wait for the ledger."""

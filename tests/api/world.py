@@ -21,9 +21,11 @@ from api.service.jobs import JobsService
 from api.service.live import LiveService
 from api.service.models import ModelsService
 from api.service.requests import RequestsService
+from api.service.rules import RulesService
 from api.service.services import Services
 from gateway.attempt import Attempts, Try
 from gateway.domain.errors import EngineUnavailable, StorageUnavailable, Unauthenticated
+from gateway.domain.health import LiveFacts
 from gateway.domain.identity import Caller, Right
 from gateway.domain.inference import Attempt, InferenceRequest, Mode, settle
 from gateway.domain.registry import ModelState, Registry
@@ -38,7 +40,7 @@ from gateway.recorder import Recorder
 from gateway.router import Router
 from gateway.settings import Api, Inference, Settings
 from gateway.storage.memory import MemoryStore
-from tests.builders import a_caller, a_model, a_registry, a_router, an_admin
+from tests.builders import RuleReader, a_caller, a_model, a_registry, a_router, an_admin
 
 KEY, OTHER, ADMIN, POWERLESS = "sk-agent", "sk-other", "sk-admin", "sk-powerless"
 CALLERS = {
@@ -205,6 +207,7 @@ def a_world(settings: Settings | None = None) -> World:
         settings=settings,
         storage_up=lambda: True,
     )
+    ledger = RequestsService(store.requests, lambda: models)
     return World(
         settings=settings,
         store=store,
@@ -215,9 +218,10 @@ def a_world(settings: Settings | None = None) -> World:
         services=Services(
             inference=inference,
             jobs=jobs,
-            requests=RequestsService(store.requests, lambda: models),
+            requests=ledger,
             models=ModelsService(lambda: models, router),
             live=LiveService(lambda: models, vitals.facts),
+            rules=RulesService(store.rules, RuleReader(), router, ledger, LiveFacts),
         ),
         vitals=vitals,
     )
