@@ -30,7 +30,8 @@ async def drive(exchange: Exchange, recorder: Recorder, router: Router) -> Settl
     route = Route.first(request)
     while True:
         roll = random.random()  # noqa: S311  jitter, no secret
-        now = Now(route.candidates, datetime.now(UTC), roll, {**request.estimates, **route.estimates})
+        estimates = {**request.estimates, **route.estimates}
+        now = Now(route.candidates, datetime.now(UTC), roll, estimates, route.rule)
         choice = next_choice(now, attempts, request.limits, request.deadline)
         if isinstance(choice, str):
             break

@@ -40,6 +40,7 @@ class Exchange:
         self._gone = asyncio.Event()
         self._began = perf_counter()
         self._upstream_ms = 0.0
+        self.rule = ""  # what chose the model of the last attempt, where that was decided after the first
         self._ended_at: float | None = None
 
     @property
@@ -134,6 +135,7 @@ class Exchange:
 
     async def _attempt(self, number: int, choice: Choice) -> Attempt:
         wanted = Try(self.request, self.body, number, choice)
+        self.rule = choice.rule
         if choice.wait:
             # Here and not by a timer of the workflow: the engine's are a second coarse, and somebody waits.
             with suppress(TimeoutError):

@@ -179,6 +179,7 @@ class Router:
             candidates=decision.ranked[:KEPT_CANDIDATES],
             estimates={} if request.limits.cost_usd is None else self.estimates(decision, asked, at),
             rules_version=decision.rules_version,
+            rule=decision.rule,
             decision=decisions.tell(decision),
             refused=None if decision.ranked else Failure.of(error_of(decision)),
         )

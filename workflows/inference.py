@@ -128,7 +128,8 @@ class InferenceWorkflow:
 
     def _choose(self, request: InferenceRequest, route: Route) -> Choice | str:
         roll = workflow.random().random() if self._attempts else 0.0
-        now = Now(route.candidates, workflow.now(), roll, {**request.estimates, **route.estimates})
+        estimates = {**request.estimates, **route.estimates}
+        now = Now(route.candidates, workflow.now(), roll, estimates, route.rule)
         return next_choice(now, self._attempts, request.limits, request.deadline)
 
     def _pause(self, request: InferenceRequest, route: Route, pauses: int) -> timedelta | None:

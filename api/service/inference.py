@@ -289,6 +289,7 @@ def _note(served: Served, exchange: Exchange) -> None:
     served.attempts = len(models)
     served.model = models[-1] if models else ""
     served.provider = exchange.provider
+    served.rule = exchange.rule or served.rule
     done = exchange.finished
     if done and len(done) == len(models):
         costs = [a.cost_usd for a in done]

@@ -176,11 +176,12 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which model is tried next, why, and after how long a wait."""
+    """Which model is tried next, why, and after how long a wait; `rule` put it first, where that was decided anew."""
 
     model: str
     reason: str
     wait: timedelta = timedelta(0)
+    rule: str = ""
 
 
 @dataclass(frozen=True, slots=True)

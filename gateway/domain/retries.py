@@ -28,12 +28,14 @@ _PATIENT = (
 class Route:
     """What a decision leaves to be tried, best first; `refused` says why nothing is left.
 
-    `decision` is that decision as it is kept; empty for the door's, which goes with its request.
+    `rule` put the first of them there. `decision` is the whole of it as it is kept. Both are empty for the door's
+    decision, which goes with its request.
     """
 
     candidates: tuple[str, ...]
     estimates: Mapping[str, Decimal] = field(default_factory=dict)
     rules_version: str = ""
+    rule: str = ""
     decision: str = ""
     refused: Failure | None = None
 
@@ -47,13 +49,14 @@ class Route:
 class Now:
     """What is known when something is tried: the candidates, best first, the time, and the dice for the jitter.
 
-    `estimates` are what the request would cost at candidates whose price is known.
+    `estimates` are what the request would cost at candidates whose price is known, `rule` what ranked them.
     """
 
     candidates: tuple[str, ...]
     at: datetime
     roll: float = 0.0
     estimates: Mapping[str, Decimal] = field(default_factory=dict)
+    rule: str = ""
 
 
 def next_choice(now: Now, attempts: tuple[Attempt, ...], limits: Limits, deadline: datetime) -> Choice | str:
@@ -76,7 +79,7 @@ def next_choice(now: Now, attempts: tuple[Attempt, ...], limits: Limits, deadlin
     last = failed[-1] if failed else None
     if last is None or last.failure is None:
         return Choice(fresh, "first choice")
-    return Choice(fresh, f"fallback after {last.model} failed: {last.failure.code}")
+    return Choice(fresh, f"fallback after {last.model} failed: {last.failure.code}", rule=now.rule)
 
 
 def _affordable(now: Now, attempts: tuple[Attempt, ...], limits: Limits) -> Now:
@@ -151,4 +154,6 @@ def _again(now: Now, attempts: tuple[Attempt, ...], limits: Limits, deadline: da
     wait = max(wait, asked_for or timedelta(0))
     if now.at + wait >= deadline - LEAST_TIME:
         return "the deadline would pass before the next attempt"
-    return Choice(chosen.model, f"retry: every candidate has failed, {chosen.model} longest ago", wait)
+    return Choice(
+        chosen.model, f"retry: every candidate has failed, {chosen.model} longest ago", wait, now.rule
+    )

@@ -130,6 +130,7 @@ async def test_a_model_without_a_price_says_no_cost(rest):
 async def test_a_failing_candidate_is_passed_over_and_the_ledger_says_why(rest):
     response = await rest.chat(body("assistant"))
     assert (response.headers["x-gateway-model"], response.headers["x-gateway-attempts"]) == ("good", "2")
+    assert response.headers["x-gateway-rule"] == "just failed", "what chose it in the end, not at first"
     first, second = (await rest.settled(response)).settlement.attempts
     assert (first.model, first.outcome, first.failure.code) == (
         "down",
