@@ -12,7 +12,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from api.rest import codec, jobs, live, operators, requests, rules
+from api.rest import codec, jobs, live, operators, requests, rules, usage
 from api.rest.door import Door
 from api.rest.openai import models
 from api.rest.openai.chat import OPENAPI, ChatCompletions
@@ -23,6 +23,7 @@ from api.service.models import ModelsService
 from api.service.requests import RequestsService
 from api.service.rules import RulesService
 from api.service.services import Services
+from api.service.usage import UsageService
 from gateway import VERSION
 from gateway.temporal.client import data_converter
 from gateway.temporal.codec import KeyRing
@@ -55,6 +56,7 @@ def build_services(world: World) -> Services:
             storage_up=lambda: world.storage.up,
         ),
         requests=ledger,
+        usage=UsageService(world.store.rollups, settings.usage),
         models=ModelsService(world.registry, world.router),
         live=LiveService(world.registry, world.live),
         rules=RulesService(world.store.rules, world.texts, world.router, ledger, world.live),
@@ -84,6 +86,7 @@ def build_app(world: World, services: Services, checks: Callable[[], Mapping[str
     app.include_router(
         requests.router(world.identity, services.requests, temporal.ui_url, temporal.namespace)
     )
+    app.include_router(usage.router(world.identity, services.usage))
 
     def about_it() -> Mapping[str, str]:
         return {"origin": world.origin, "registry_version": world.registry.version}

@@ -24,6 +24,7 @@ TWINS = MappingProxyType(
         "gateway.v1.RulesService.Publish": ("POST", "/api/v1/rules/publish"),
         "gateway.v1.RulesService.Rollback": ("POST", "/api/v1/rules/rollback"),
         "gateway.v1.RulesService.Validate": ("POST", "/api/v1/rules/validate"),
+        "gateway.v1.UsageService.Query": ("GET", "/api/v1/usage"),
         "gateway.v1.RequestsService.Get": ("GET", "/api/v1/requests/{request_id}"),
         "gateway.v1.RequestsService.List": ("GET", "/api/v1/requests"),
     }

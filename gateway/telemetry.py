@@ -11,6 +11,7 @@ import secrets
 import sys
 from collections.abc import Mapping, MutableMapping
 from contextvars import Token
+from datetime import UTC, datetime
 from typing import Any, Self
 
 import structlog
@@ -118,6 +119,18 @@ def count_breaker(model: str, *, is_open: bool) -> None:
     """Count a circuit breaker that has opened, again too, or closed."""
     BREAKERS_OPEN.labels(model).set(is_open)
     BREAKER_CHANGES.labels(model, "open" if is_open else "closed").inc()
+
+
+USAGE_LAG = Gauge(
+    "gateway_usage_lag_seconds",
+    "How long the ledger has waited to be rolled up into usage.",
+    registry=METRICS,
+)
+
+
+def tell_usage_lag(as_of: datetime) -> None:
+    """Say up to when the ledger is rolled up."""
+    USAGE_LAG.set(max(0.0, (datetime.now(UTC) - as_of).total_seconds()))
 
 
 def count_attempt(attempt: Attempt, kind: str) -> None:

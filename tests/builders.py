@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
@@ -137,6 +138,12 @@ def a_failed_attempt(number: int = 1, model: str = "good", **changes: Any) -> At
         finish_reason=None,
     )
     return replace(failed, **changes)
+
+
+def minted_at(moment: datetime) -> str:
+    """A UUIDv7 of that moment."""
+    number = int(moment.timestamp() * 1000) << 80 | int(new_id().replace("-", ""), 16) & (1 << 80) - 1
+    return str(UUID(int=number))
 
 
 def raw(body: str = BODY) -> Mapping[str, msgspec.Raw]:

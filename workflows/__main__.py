@@ -16,7 +16,7 @@ from temporalio.contrib.opentelemetry import TracingInterceptor
 
 from gateway import telemetry
 from gateway.settings import Settings, SettingsError, load
-from gateway.storage.upkeep import keep_up
+from gateway.storage.upkeep import keep_up, keep_usage
 from gateway.wiring import open_world
 from workflows.hands import hands_of
 from workflows.worker import job_workers
@@ -38,11 +38,15 @@ async def work(settings: Settings, ready_file: Path | None) -> None:
         await _first(world.engine.workers_ready.wait(), stop.wait())
         if ready_file is not None and not stop.is_set():
             ready_file.touch()  # noqa: ASYNC240  once, at start
-        tending = asyncio.create_task(keep_up(world.store, settings.jobs.retention), name="upkeep")
+        tending = [
+            asyncio.create_task(keep_up(world.store, settings.jobs.retention), name="upkeep"),
+            asyncio.create_task(keep_usage(world.store.rollups, settings.usage), name="usage"),
+        ]
         telemetry.log.info("worker_ready", origin=world.origin, queue=settings.temporal.jobs_queue)
         await stop.wait()
         telemetry.log.info("worker_stopping")
-        tending.cancel()
+        for task in tending:
+            task.cancel()
 
 
 async def _first(*waits: Coroutine[object, object, object]) -> None:

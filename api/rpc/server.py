@@ -20,10 +20,11 @@ from api.rpc.live import LiveServicer
 from api.rpc.models import ModelsServicer
 from api.rpc.requests import RequestsServicer
 from api.rpc.rules import RulesServicer
+from api.rpc.usage import UsageServicer
 from api.service.services import Services
 from gateway.identity import Identify
 from gateway.settings import Api, Settings
-from gateway.v1 import inference_pb2, jobs_pb2, live_pb2, models_pb2, requests_pb2, rules_pb2
+from gateway.v1 import inference_pb2, jobs_pb2, live_pb2, models_pb2, requests_pb2, rules_pb2, usage_pb2
 
 # Its messages are v1alpha's under another name, so that one servicer speaks for both.
 _REFLECTION_V1 = "grpc.reflection.v1.ServerReflection"
@@ -57,6 +58,7 @@ def build_server(
             services.requests, link
         ),
         rules_pb2.DESCRIPTOR.services_by_name["RulesService"]: RulesServicer(services.rules),
+        usage_pb2.DESCRIPTOR.services_by_name["UsageService"]: UsageServicer(services.usage),
     }
     names = frozenset(service.full_name for service in servicers)
     health = Health(names, ready)

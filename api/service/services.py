@@ -10,6 +10,7 @@ from api.service.live import LiveService
 from api.service.models import ModelsService
 from api.service.requests import RequestsService
 from api.service.rules import RulesService
+from api.service.usage import UsageService
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,7 @@ class Services:
     inference: InferenceService
     jobs: JobsService
     requests: RequestsService
+    usage: UsageService
     models: ModelsService
     live: LiveService
     rules: RulesService

@@ -29,37 +29,21 @@ def value_of(bucket: int) -> float:
 
 def percentile(counts: Mapping[int, int], share: float) -> float | None:
     """The value below which `share` (0 to 1) of the counted measurements lie; None when there are none."""
-    total = sum(counts.values())
-    if total <= 0:
-        return None
-    rank = share * (total - 1)
+    return percentiles(counts, (share,))[0]
+
+
+def percentiles(counts: Mapping[int, int], shares: Sequence[float]) -> tuple[float | None, ...]:
+    """The same for several shares, which ascend."""
+    total = sum(count for count in counts.values() if count > 0)
+    if not total:
+        return (None,) * len(shares)
+    found: list[float] = []
     seen = 0
-    last = None
     for bucket in sorted(counts):
-        if counts[bucket] <= 0:
-            continue
-        seen += counts[bucket]
-        last = bucket
-        if seen > rank:
-            break
-    return None if last is None else value_of(last)
-
-
-def percentiles(counts: Mapping[int, int], shares: Sequence[float]) -> list[float | None]:
-    """Several percentiles in one pass; `shares` rise. The same values as `percentile` gives."""
-    buckets = sorted(bucket for bucket, count in counts.items() if count > 0)
-    if not buckets:
-        return [None] * len(shares)
-    last = sum(counts[bucket] for bucket in buckets) - 1
-    found: list[float | None] = []
-    seen, place = counts[buckets[0]], 0
-    for share in shares:
-        rank = share * last
-        while seen <= rank and place < len(buckets) - 1:
-            place += 1
-            seen += counts[buckets[place]]
-        found.append(value_of(buckets[place]))
-    return found
+        seen += max(0, counts[bucket])
+        while len(found) < len(shares) and seen > shares[len(found)] * (total - 1):
+            found.append(value_of(bucket))
+    return tuple(found)
 
 
 def merged(sketches: Iterable[Mapping[int, int]]) -> dict[int, int]:

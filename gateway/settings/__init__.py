@@ -28,6 +28,7 @@ from gateway.settings.model import (
     Storage,
     Telemetry,
     Temporal,
+    UsageSettings,
     Worker,
 )
 from gateway.settings.problems import Place, Problem, SettingsError
@@ -60,6 +61,7 @@ __all__ = [
     "Storage",
     "Telemetry",
     "Temporal",
+    "UsageSettings",
     "Worker",
     "line_of",
     "load",

@@ -31,6 +31,7 @@ from gateway.settings.values import (
 )
 
 MIB = 1024 * 1024
+MOST_TAGS = 8
 
 
 def seconds(count: float) -> timedelta:
@@ -299,6 +300,25 @@ class RulesSettings(Section):
     seed: Path = Path("seed/rules.conf")
 
 
+class UsageSettings(Section):
+    """How the ledger is rolled up."""
+
+    tags: Texts = ("team", "project", "env")
+    tag_values: Count = 100
+    every: Timeout = seconds(2)
+    keep_hours: Timeout = timedelta(days=62)
+    keep_days: Timeout = timedelta(days=400)
+
+    @model_validator(mode="after")
+    def _bounds(self) -> Self:
+        self._ordered("keep_hours", "keep_days")
+        if len(set(self.tags)) > MOST_TAGS:
+            raise PydanticCustomError(
+                "expected", "expected {expected}", {"expected": f"at most {MOST_TAGS} tags", "key": "tags"}
+            )
+        return self
+
+
 class Telemetry(Section):
     """Traces, metrics and logs."""
 
@@ -346,6 +366,7 @@ class Settings(BaseSettings):
     providers: Providers = Providers()
     registry: RegistrySettings = RegistrySettings()
     rules: RulesSettings = RulesSettings()
+    usage: UsageSettings = UsageSettings()
     telemetry: Telemetry = Telemetry()
     local: Local = Local()
 

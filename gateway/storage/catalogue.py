@@ -24,6 +24,7 @@ from gateway.storage.ports import (
     Prices,
     Repricings,
     Requests,
+    Rollups,
     Rules,
     Slots,
     Store,
@@ -61,6 +62,7 @@ class PortByPort:
     models: Models
     prices: Prices
     repricings: Repricings
+    rollups: Rollups
     audit: Audit
     rules: Rules
     changes: Changes
@@ -119,6 +121,7 @@ async def open_store(settings: Settings) -> Store:
         models=opened[chosen.models].models,
         prices=opened[chosen.models].prices,
         repricings=opened[chosen.requests].repricings,
+        rollups=opened[chosen.requests].rollups,
         audit=opened[chosen.models].audit,
         rules=opened[chosen.models].rules,
         changes=ChangesByNoun(

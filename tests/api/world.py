@@ -23,6 +23,7 @@ from api.service.models import ModelsService
 from api.service.requests import RequestsService
 from api.service.rules import RulesService
 from api.service.services import Services
+from api.service.usage import UsageService
 from gateway.attempt import Attempts, Try
 from gateway.domain.errors import EngineUnavailable, StorageUnavailable, Unauthenticated
 from gateway.domain.health import LiveFacts
@@ -219,6 +220,7 @@ def a_world(settings: Settings | None = None) -> World:
             inference=inference,
             jobs=jobs,
             requests=ledger,
+            usage=UsageService(store.rollups, settings.usage),
             models=ModelsService(lambda: models, router),
             live=LiveService(lambda: models, vitals.facts),
             rules=RulesService(store.rules, RuleReader(), router, ledger, LiveFacts),

@@ -16,7 +16,7 @@ from gateway.domain.jobs import job_of
 from gateway.domain.rules import Decision, Step, Terms
 from gateway.ids import derive_id, moment_of, new_id
 from gateway.storage.ports import Entry, RequestFilter
-from tests.builders import BODY, a_failed_attempt, a_job, a_request, an_attempt
+from tests.builders import BODY, a_failed_attempt, a_job, a_request, an_attempt, minted_at
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=5)
@@ -48,13 +48,6 @@ def an_entry(
 def all_of(entries, **changes):
     moments = [entry.request.accepted_at for entry in entries]
     return RequestFilter(min(moments), max(moments) + timedelta(milliseconds=1), **changes)
-
-
-def minted_at(moment):
-    """A UUIDv7 of that moment."""
-    raw = int(moment.timestamp() * 1000) << 80 | int(new_id().replace("-", ""), 16) & (1 << 80) - 1
-    text = f"{raw:032x}"
-    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
 
 # ---- the ledger --------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -19,6 +19,7 @@ from gateway.storage.memory.live import MemoryLiveFeed
 from gateway.storage.memory.prices import MemoryPrices, MemoryRepricings
 from gateway.storage.memory.registry import MemoryAudit, MemoryModels
 from gateway.storage.memory.rules import MemoryRules
+from gateway.storage.memory.usage import MemoryRollups
 from gateway.storage.paging import filed_at, no_such_page, page_of
 from gateway.storage.ports import Entry, Page, Record, RequestFilter
 from gateway.storage.text import storable
@@ -131,6 +132,10 @@ class MemoryRequests:
         if request.mode is Mode.JOB:
             self._jobs.end(request, settlement)
         return True
+
+    def records(self) -> Mapping[str, Record]:
+        """All records by their ids, in the order in which they were entered."""
+        return self._records
 
     def placed(self) -> list[tuple[Place, Attempt]]:
         """All attempts in the order of their places."""
@@ -340,6 +345,7 @@ class MemoryStore:
         self.buckets = MemoryBuckets()
         self.slots = MemorySlots()
         self.live = MemoryLiveFeed()
+        self.rollups = MemoryRollups(self.requests)
 
     async def ping(self) -> None:
         """Memory always answers."""

@@ -27,6 +27,7 @@ from gateway.storage.ports.registry import (
     Sealed,
 )
 from gateway.storage.ports.rules import Rules, RuleVersion
+from gateway.storage.ports.usage import Rollups
 
 __all__ = [
     "Audit",
@@ -55,6 +56,7 @@ __all__ = [
     "Repricings",
     "RequestFilter",
     "Requests",
+    "Rollups",
     "RuleVersion",
     "Rules",
     "Sealed",
@@ -262,6 +264,11 @@ class Store(Protocol):
     @property
     def repricings(self) -> Repricings:
         """Periods that are priced anew; its store is that of the ledger."""
+        ...
+
+    @property
+    def rollups(self) -> Rollups:
+        """Usage; its store is that of the ledger."""
         ...
 
     @property

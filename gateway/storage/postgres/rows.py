@@ -201,7 +201,7 @@ def job_of(row: Row) -> Job:
         completed_at=row["completed_at"],
         served_model=row["served_model"],
         attempts=row["attempts"],
-        usage=_usage_of(row),
+        usage=usage_of(row),
         cost_usd=row["cost_usd"],
         failure=_failure_of(row),
         deliver=row["deliver"],
@@ -251,7 +251,7 @@ def attempt_of(row: Row) -> Attempt:
         total_ms=row["total_ms"],
         first_token_ms=row["first_token_ms"],
         failure=_failure_of(row),
-        usage=_usage_of(row),
+        usage=usage_of(row),
         cost_usd=row["cost_usd"],
         finish_reason=row["finish_reason"],
         provider_request_id=row["provider_request_id"],
@@ -286,7 +286,8 @@ def _usage_columns(usage: Usage | None) -> dict[str, object]:
     return columns
 
 
-def _usage_of(row: Row) -> Usage | None:
+def usage_of(row: Row) -> Usage | None:
+    """The usage of a row that has its columns; None where it is not known."""
     if row["input_tokens"] is None:
         return None
     return Usage(

@@ -19,6 +19,7 @@ from gateway.storage.postgres.prices import PostgresPrices, PostgresRepricings
 from gateway.storage.postgres.registry import PostgresAudit, PostgresModels
 from gateway.storage.postgres.requests import PostgresRequests
 from gateway.storage.postgres.rules import PostgresRules
+from gateway.storage.postgres.usage import PostgresRollups
 
 MONTHS_AHEAD: Final = 2
 
@@ -37,6 +38,7 @@ class PostgresStore:
         self.models = PostgresModels(database)
         self.prices = PostgresPrices(database)
         self.repricings = PostgresRepricings(database)
+        self.rollups = PostgresRollups(database)
         self.audit = PostgresAudit(database)
         self.rules = PostgresRules(database)
         self.changes = PostgresChanges(database)
