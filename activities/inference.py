@@ -36,11 +36,15 @@ class Join:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """What became of it. `settled`: the request had ended before. Neither: the caller's connection is elsewhere."""
+    """What became of it. `settled`: the request had ended before. Neither: the caller's connection is elsewhere.
+
+    `beside` are the attempts that were made beside it, with numbers of their own, because it had not answered.
+    """
 
     attempt: Attempt | None = None
     settled: Settlement | None = None
     overhead_ms: float | None = None
+    beside: tuple[Attempt, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,11 @@ class CallerActivities:
                 return Joined(settled=await self._recorder.settlement(wanted.request_id))
             return Joined()
         attempt = await exchange.attempt(wanted.number, wanted.choice)
-        return Joined(attempt, overhead_ms=round(exchange.overhead_ms, 3))
+        return Joined(
+            attempt,
+            overhead_ms=round(exchange.overhead_ms, 3),
+            beside=exchange.beside(wanted.number),
+        )
 
 
 class JobActivities:

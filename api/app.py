@@ -16,6 +16,7 @@ from api.rest import codec, jobs, live, operators, requests, rules, usage
 from api.rest.door import Door
 from api.rest.openai import models
 from api.rest.openai.chat import OPENAPI, ChatCompletions
+from api.service.admission import Admission
 from api.service.inference import InferenceService
 from api.service.jobs import JobsService
 from api.service.live import LiveService
@@ -25,6 +26,7 @@ from api.service.rules import RulesService
 from api.service.services import Services
 from api.service.usage import UsageService
 from gateway import VERSION
+from gateway.hedge import Hedges
 from gateway.temporal.client import data_converter
 from gateway.temporal.codec import KeyRing
 from gateway.wiring import World
@@ -39,7 +41,7 @@ def build_services(world: World) -> Services:
     return Services(
         inference=InferenceService(
             router=world.router,
-            attempts=world.attempts,
+            admission=Admission(world.limiter, world.attempts, Hedges(world.live)),
             exchanges=world.exchanges,
             recorder=world.recorder,
             engine=world.engine,

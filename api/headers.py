@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
+from math import ceil, floor
 
 from api.service.ask import Hints, tags_of, usd_of
 from api.service.served import Served
 from gateway.domain.errors import InvalidRequest
+from gateway.domain.limits import Standing
 from gateway.telemetry import DoorSpan
 
 _LONGEST = 256
@@ -31,6 +33,28 @@ def hints_of(
         traceparent=span.traceparent,
         trace_id=span.trace_id,
     )
+
+
+def _limits(standings: Iterable[Standing]) -> dict[str, str]:
+    """How the caller stands, of each unit with the limit of which the smallest share is left."""
+    told: dict[str, str] = {}
+    for standing in sorted(standings, key=lambda each: each.remaining / each.limit, reverse=True):
+        unit = standing.unit.value
+        told[f"x-ratelimit-limit-{unit}"] = f"{standing.limit:.0f}"
+        told[f"x-ratelimit-remaining-{unit}"] = f"{floor(standing.remaining):d}"
+        told[f"x-ratelimit-reset-{unit}"] = duration_of(standing.reset)
+    return told
+
+
+def duration_of(time: timedelta) -> str:
+    """A duration as callers' SDKs read it: `350ms`, `12s`, `6m0s`, `1h0m0s`."""
+    if time < timedelta(seconds=1):
+        return f"{ceil(time.total_seconds() * 1000)}ms"
+    minutes, seconds = divmod(ceil(time.total_seconds()), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes}m{seconds}s"
+    return f"{minutes}m{seconds}s" if minutes else f"{seconds}s"
 
 
 def _tags(headers: Mapping[str, str]) -> Mapping[str, str]:
@@ -68,6 +92,7 @@ def told_of(served: Served) -> dict[str, str]:
         "x-gateway-overhead-ms": "" if served.overhead_ms is None else f"{served.overhead_ms:.2f}",
         "x-gateway-durability": served.durability,
         "x-gateway-workflow-id": served.workflow_id,
+        **_limits(served.standings),
     }
     # A header is Latin-1 and gRPC's metadata ASCII: neither is to refuse an answer for one letter of a name.
     return {name: value for name, value in told.items() if value and value.isascii()}

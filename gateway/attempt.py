@@ -6,9 +6,9 @@ Nothing here retries or chooses: that is the workflow's. A failure is a value in
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from time import perf_counter
@@ -18,6 +18,7 @@ from gateway.domain import errors
 from gateway.domain.inference import Attempt, Choice, Failure, InferenceRequest, Outcome, Usage
 from gateway.domain.prices import Price, cost_of
 from gateway.domain.registry import Model, Registry
+from gateway.limiter import OPEN, Entry, Full, Gate
 from gateway.live.vitals import Vitals
 from gateway.providers.ports import Body, Call, CallTimeouts, Event, Provider, Reply
 
@@ -37,6 +38,8 @@ _FREE = frozenset(
     )
 )
 _NOTHING = Decimal(0)
+_BYTES_PER_TOKEN = 4
+_USUAL_OUTPUT = 512  # tokens of an answer whose length nobody bounded: corrected when it is there
 _LOGGED_TEXT = 4 * 1024 * 1024  # bytes of one stream that are kept for the log and for estimates
 
 
@@ -48,6 +51,8 @@ class Try:
     body: Body
     number: int
     choice: Choice
+    entry: Entry = OPEN  # through the model's limits: left when the attempt ends
+    beside: bool = False  # asked while another one had not answered, and not after one that failed
 
 
 class Attempts:
@@ -59,15 +64,41 @@ class Attempts:
         providers: Mapping[str, Provider],
         defaults: CallTimeouts,
         vitals: Vitals | None = None,
+        gate: Gate | None = None,
     ) -> None:
         """`providers` by the name that models carry, `defaults` for models that say no time-outs of their own.
 
-        `vitals` counts the attempts, if given, for decisions to come.
+        `vitals` counts the attempts, if given, for decisions to come; `gate` keeps the limits of models.
         """
         self._registry = registry
         self._providers = providers
         self._defaults = defaults
         self._vitals = vitals
+        self._gate = gate
+
+    async def admit(self, wanted: Try, others: Iterable[str] = ()) -> Try | Attempt:
+        """Let a try in by its model's limits; where it is at one, the first of `others` that is not, and say why.
+
+        Where all are, it is an attempt that failed as RateLimited. A try that is let in must be made, or skipped.
+        """
+        if self._gate is None:
+            return wanted
+        models, full = self._registry().models, list[Full]()
+        for name in (wanted.choice.model, *others):
+            model = models.get(name)
+            if model is None or not model.callable:
+                if not full:
+                    return wanted  # the attempt says what is wrong
+                continue
+            entry = await self._gate.enter(model, lambda: _estimate(wanted))
+            if isinstance(entry, Entry):
+                choice = wanted.choice
+                if full:
+                    reason = "; ".join((choice.reason, *(str(each) for each in full)))
+                    choice = replace(choice, model=name, reason=reason)
+                return replace(wanted, choice=choice, entry=entry)
+            full.append(entry)
+        return _refused(wanted, full)
 
     async def complete(self, wanted: Try) -> tuple[Attempt, Reply | None]:
         """Call the model and wait for the whole answer; the reply is None when the attempt did not succeed.
@@ -104,7 +135,7 @@ class Attempts:
             self._vitals.promise(model)
 
     def skip(self, wanted: Try) -> Attempt:
-        """An attempt that was not made, because the caller had left before it."""
+        """An attempt that was not made, because the caller had left, or another had answered, before it."""
         return _Running(wanted, self._vitals).skipped()
 
     def _prepare(self, wanted: Try, running: _Running) -> tuple[Provider, Call]:
@@ -331,9 +362,37 @@ class _Running:
             self._span.settle(attempt)
         if self._vitals is not None and model is not None:
             self._vitals.settle(attempt, self.wanted.request, probe=self._probe)
-        telemetry.count_attempt(attempt, self.wanted.request.kind)
+        self.wanted.entry.leave(usage)
+        telemetry.count_attempt(attempt, self.wanted.request.kind, beside=self.wanted.beside)
         self._settled = attempt
         return attempt
+
+
+def _estimate(wanted: Try) -> int:
+    """About how many tokens a call will use, at most: its prompt, and the answer that it may have."""
+    traits = wanted.request.traits
+    prompt = traits.input_tokens or len(wanted.request.body) // _BYTES_PER_TOKEN
+    return prompt + (traits.max_output or _USUAL_OUTPUT)
+
+
+def _refused(wanted: Try, full: Sequence[Full]) -> Attempt:
+    """The attempt that no model's limits let in: it was no call, and is counted as none."""
+    error = errors.RateLimited(
+        detail="; ".join(str(each) for each in full), retry_after=min(each.after for each in full)
+    )
+    return Attempt(
+        number=wanted.number,
+        model=wanted.choice.model,
+        provider="",
+        upstream_model="",
+        reason=wanted.choice.reason,
+        outcome=Outcome.FAILED,
+        started_at=datetime.now(UTC),
+        total_ms=0.0,
+        failure=Failure.of(error),
+        usage=Usage(),
+        cost_usd=_NOTHING,
+    )
 
 
 def _known(error: Exception, wanted: Try) -> errors.GatewayError:

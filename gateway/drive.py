@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from gateway import telemetry
 from gateway.domain.errors import StorageUnavailable
-from gateway.domain.inference import Attempt, Failure, Settlement, settle, told
+from gateway.domain.inference import Attempt, Failure, Settlement, in_order, settle, told
 from gateway.domain.retries import Now, Route, next_choice, reason_to_stop
 from gateway.exchange import Exchange
 from gateway.recorder import Recorder
@@ -35,7 +35,8 @@ async def drive(exchange: Exchange, recorder: Recorder, router: Router) -> Settl
         choice = next_choice(now, attempts, request.limits, request.deadline)
         if isinstance(choice, str):
             break
-        attempts = (*attempts, await exchange.attempt(len(attempts) + 1, choice))
+        number = len(attempts) + 1
+        attempts = in_order((*attempts, await exchange.attempt(number, choice), *exchange.beside(number)))
         if reason_to_stop(attempts, request.limits) is None:
             route = router.route(request, attempts, datetime.now(UTC))
             decisions, refused = (*decisions, route.decision), route.refused

@@ -2,6 +2,8 @@
 
 The first attempt begins at once; the workflow, started beside it, joins it here, decides what is tried next, and has
 the outcome recorded. Whoever asks for attempt N first begins it, everybody else joins it: so nothing is called twice.
+Attempts that are made beside N, because it does not answer, have the next numbers: whoever waits for N gets them with
+it, and asks for the number after all of them next.
 """
 
 from __future__ import annotations
@@ -12,26 +14,47 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import timedelta
 from time import perf_counter
+from typing import TypeVar
 
 from gateway import telemetry
 from gateway.attempt import Attempts, Stream, Try
 from gateway.domain.errors import Cancelled, GatewayError
-from gateway.domain.inference import Attempt, Choice, Failure, InferenceRequest, Mode
+from gateway.domain.inference import Attempt, Choice, Failure, InferenceRequest, Mode, in_order, telling
+from gateway.hedge import Plan, Race
 from gateway.providers.chat import assemble
 from gateway.providers.ports import Body, Reply
+
+T = TypeVar("T")
+Planner = Callable[[int, str, frozenset[str]], Plan | None]
+"""Whom to ask beside a model: for attempt number so and so, at that model, when those were tried before."""
 
 
 class Exchange:
     """One request whose caller waits in this process."""
 
-    def __init__(self, request: InferenceRequest, body: Body, attempts: Attempts) -> None:
-        """`body` is the caller's JSON, its values still raw."""
+    def __init__(
+        self,
+        request: InferenceRequest,
+        body: Body,
+        attempts: Attempts,
+        *,
+        first: Try | None = None,
+        plan: Planner | None = None,
+    ) -> None:
+        """`body` is the caller's JSON, its values still raw.
+
+        `first` is the first attempt, if it was let in by its model's limits before; `plan` says whom to ask beside a
+        model that does not answer.
+        """
         self.request = request
         self.body = body
         self.opened: asyncio.Future[Reply | Stream] = asyncio.get_running_loop().create_future()
         self.settled = asyncio.Event()
         self.on_answered: Callable[[], None] = _nobody_asks
         self._attempts = attempts
+        self.first = first
+        self._plan = plan
+        self._beside: dict[int, tuple[Attempt, ...]] = {}
         self._tasks: dict[int, asyncio.Task[Attempt]] = {}
         self._called: set[int] = set()
         self._done: dict[int, Attempt] = {}
@@ -45,21 +68,22 @@ class Exchange:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The models that have answered or failed so far, in order, and the one that streams now."""
-        done = tuple(a.model for a in self.finished)
-        return (
-            (*done, self._stream.model)
-            if self._stream is not None and not self._stream.attempt.done()
-            else done
-        )
+        """The models that have answered or failed so far, in order, and last the one that answered, or streams now."""
+        done = self.finished
+        answered = telling(done)
+        if self._stream is not None and not self._stream.attempt.done():
+            return (*(a.model for a in done), self._stream.model)
+        if answered is None:
+            return ()
+        return (*(a.model for a in done if a is not answered), answered.model)
 
     @property
     def provider(self) -> str:
         """The provider of the model that answered, failed or streams last."""
         if self._stream is not None:
             return self._stream.provider
-        done = self.finished
-        return done[-1].provider if done else ""
+        answered = telling(self.finished)
+        return "" if answered is None else answered.provider
 
     @property
     def finished(self) -> tuple[Attempt, ...]:
@@ -89,6 +113,10 @@ class Exchange:
         """The attempt as it ended; cancelling this waiting leaves the attempt alone."""
         return await asyncio.shield(self.begin(number, choice))
 
+    def beside(self, number: int) -> tuple[Attempt, ...]:
+        """The attempts that were made beside one that has ended."""
+        return self._beside.get(number, ())
+
     def give_up(self, failure: Failure | None) -> None:
         """Tell the waiting caller that nothing more is tried."""
         if not self.opened.done():
@@ -104,7 +132,7 @@ class Exchange:
         else:
             for number, task in self._tasks.items():
                 # Cancelled before its first step, a task would never tell what became of it: it sees for itself.
-                if number in self._called and number not in self._done:
+                if number in self._called and not task.done():
                     task.cancel()
         self.give_up(None)
 
@@ -134,16 +162,15 @@ class Exchange:
         return None
 
     async def _attempt(self, number: int, choice: Choice) -> Attempt:
-        wanted = Try(self.request, self.body, number, choice)
         self.rule = choice.rule
-        if choice.wait:
-            # Here and not by a timer of the workflow: the engine's are a second coarse, and somebody waits.
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._gone.wait(), choice.wait.total_seconds())
-        if self._gone.is_set():
-            self._done[number] = self._attempts.skip(wanted)
-            return self._done[number]
+        wanted = await self._let_in(number, choice)
+        if isinstance(wanted, Attempt):
+            self._done[number] = wanted
+            return wanted
         self._called.add(number)
+        plan = None if self._plan is None else self._plan(number, wanted.choice.model, self._tried)
+        if plan is not None:
+            return await self._raced(wanted, plan)
         began = perf_counter()
         if self.request.mode is Mode.STREAM:
             opened = await self._attempts.stream(wanted)
@@ -156,14 +183,61 @@ class Exchange:
             attempt, reply = await self._attempts.complete(wanted)
             self._upstream_ms += (perf_counter() - began) * 1000
             if reply is not None:
-                self._reply = reply
                 self._done[number] = attempt
-                if not self.opened.done():
-                    self.opened.set_result(reply)
+                self._answer(reply)
         self._done[number] = attempt
         if self.opened.done():
             self.on_answered()
         return attempt
+
+    async def _let_in(self, number: int, choice: Choice) -> Try | Attempt:
+        """The try, let in by its model's limits; or the attempt that comes to nothing."""
+        first = self.first if number == 1 else None
+        wanted = first or Try(self.request, self.body, number, choice)
+        if choice.wait:
+            # Here and not by a timer of the workflow: the engine's are a second coarse, and somebody waits.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._gone.wait(), choice.wait.total_seconds())
+        if first is None and not self._gone.is_set():
+            tried = self._tried
+            others = (n for n in self.request.candidates if n != choice.model and n not in tried)
+            admitted = await self._attempts.admit(wanted, others)
+            if isinstance(admitted, Attempt):
+                return admitted
+            wanted = admitted
+        return self._attempts.skip(wanted) if self._gone.is_set() else wanted
+
+    async def _raced(self, wanted: Try, plan: Plan) -> Attempt:
+        """The same with others beside it, while it does not answer."""
+        race, began = Race(self._attempts, wanted, plan), perf_counter()
+        answer = await race.run()
+        self._upstream_ms += (perf_counter() - began) * 1000
+        self._done |= {each.number: each for each in race.ended}
+        ending = asyncio.create_task(race.end())
+        if isinstance(answer, Stream):
+            made = (await self._hand_over(answer), *await _surely(ending))
+        elif answer is not None:
+            attempt, reply = answer
+            self._done[attempt.number] = attempt
+            self._answer(reply)
+            made = (attempt, *await _surely(ending))
+        else:
+            made = await _surely(ending)
+        self._done |= {each.number: each for each in made}
+        attempt = telling(in_order(made)) or made[0]
+        self._beside[wanted.number] = tuple(each for each in made if each is not attempt)
+        if self.opened.done():
+            self.on_answered()
+        return attempt
+
+    @property
+    def _tried(self) -> frozenset[str]:
+        return frozenset(attempt.model for attempt in self._done.values())
+
+    def _answer(self, reply: Reply) -> None:
+        self._reply = reply
+        if not self.opened.done():
+            self.opened.set_result(reply)
 
     async def _hand_over(self, stream: Stream) -> Attempt:
         self._stream = stream
@@ -172,6 +246,16 @@ class Exchange:
         else:
             self.opened.set_result(stream)
         return await stream.attempt
+
+
+async def _surely(ending: asyncio.Task[T]) -> T:
+    """The result of what ends soon, whoever cancels this waiting."""
+    while True:
+        try:
+            return await asyncio.shield(ending)
+        except asyncio.CancelledError:
+            if ending.done():
+                raise
 
 
 def _nobody_asks() -> None:

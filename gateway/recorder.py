@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway import telemetry
-from gateway.domain.inference import InferenceRequest, Settlement
+from gateway.domain.inference import InferenceRequest, Settlement, telling
 from gateway.exchange import Exchanges
 from gateway.storage.ports import Claims, Entry, Requests
 
@@ -66,7 +66,7 @@ class Recorder:
 
 
 def _say(request: InferenceRequest, settlement: Settlement) -> None:
-    last = settlement.attempts[-1] if settlement.attempts else None
+    last = telling(settlement.attempts)
     telemetry.log.info(
         "request",
         request_id=request.id,

@@ -30,7 +30,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from gateway.domain.errors import GatewayError
-from gateway.domain.inference import Attempt, InferenceRequest, Outcome, Settlement
+from gateway.domain.inference import Attempt, InferenceRequest, Outcome, Settlement, telling
 from gateway.domain.registry import Model
 from gateway.settings import Telemetry
 
@@ -95,6 +95,11 @@ LIMIT_DRAWS = _counter(
 LIMITS_LOCAL = _counter(
     "gateway_limits_local", "Decisions by this process's own share of a limit, the database being away."
 )
+HEDGES = _counter(
+    "gateway_hedges",
+    "Requests for which a second model was asked: it won, lost, or all failed.",
+    ("outcome",),
+)
 THROTTLED = _counter("gateway_throttled", "Requests over a limit: made to wait, or refused.", ("then",))
 REFUSED = _counter("gateway_refused", "Requests refused before any model was called.", ("code",))
 LIVE_AGE = Gauge(
@@ -133,11 +138,11 @@ def tell_usage_lag(as_of: datetime) -> None:
     USAGE_LAG.set(max(0.0, (datetime.now(UTC) - as_of).total_seconds()))
 
 
-def count_attempt(attempt: Attempt, kind: str) -> None:
-    """Count an attempt that has ended."""
+def count_attempt(attempt: Attempt, kind: str, *, beside: bool = False) -> None:
+    """Count an attempt that has ended; one that was made `beside` another is no fallback."""
     labels = (attempt.model, attempt.provider, kind)
     ATTEMPTS.labels(*labels, attempt.outcome.value).inc()
-    if attempt.number > 1:
+    if attempt.number > 1 and not beside:
         FALLBACKS.labels(*labels).inc()
     if attempt.usage is not None:
         TOKENS.labels(*labels, "in").inc(attempt.usage.input)
@@ -154,7 +159,7 @@ def count_attempt(attempt: Attempt, kind: str) -> None:
 
 def count_settled(request: InferenceRequest, settlement: Settlement) -> None:
     """Count a request that was entered into the ledger."""
-    last = settlement.attempts[-1] if settlement.attempts else None
+    last = telling(settlement.attempts)
     labels = (last.model if last else "", last.provider if last else "", request.kind.value)
     REQUESTS.labels(*labels, settlement.status.value).inc()
     DURATION.labels(*labels).observe((settlement.finished_at - request.accepted_at).total_seconds())

@@ -101,7 +101,10 @@ async def open_world(settings: Settings) -> AsyncGenerator[World]:
         serve_all_open=settings.health.breaker.all_open == "serve",
     )
     beat = Beat(vitals, store.live)
-    attempts = Attempts(registry, providers, _timeouts(settings), vitals)
+    concurrency = Concurrency(store.slots, origin, settings.limits)
+    limiter = Limiter(store.buckets, settings.limits, lambda: concurrency.replicas)
+    gate = Gate(limiter, concurrency)
+    attempts = Attempts(registry, providers, _timeouts(settings), vitals, gate)
     recorder = Recorder(
         store.requests,
         store.claims,
@@ -117,9 +120,6 @@ async def open_world(settings: Settings) -> AsyncGenerator[World]:
         lambda: GatewayLoad(len(exchanges), settings.api.max_in_flight),
     )
     engine = Engine(settings.temporal, store.blobs, max_starts=settings.inference.max_overlapped_starts)
-    concurrency = Concurrency(store.slots, origin, settings.limits)
-    limiter = Limiter(store.buckets, settings.limits, lambda: concurrency.replicas)
-    gate = Gate(limiter, concurrency)
     storage.start()
     feed.start()
     beat.start()

@@ -27,7 +27,9 @@ with workflow.unsafe.imports_passed_through():
         Mode,
         Outcome,
         Settlement,
+        in_order,
         settle,
+        telling,
         told,
     )
     from gateway.domain.jobs import job_of
@@ -66,7 +68,7 @@ class InferenceWorkflow:
             if joined.settled is not None:
                 return joined.settled
             attempt = joined.attempt or _abandoned(request, choice, self._number)
-            self._attempts = (*self._attempts, attempt)
+            self._attempts = in_order((*self._attempts, attempt, *joined.beside))
             self._overhead_ms = joined.overhead_ms
             if reason_to_stop(self._attempts, request.limits) is None:
                 route = await self._route(request)
@@ -212,7 +214,7 @@ class InferenceWorkflow:
         return recorded.before or settlement
 
     def _show(self, settlement: Settlement) -> None:
-        last = settlement.attempts[-1] if settlement.attempts else None
+        last = telling(settlement.attempts)
         updates = [STATUS.value_set(settlement.status.value)]
         if last is not None:
             updates.append(MODEL.value_set(last.model))

@@ -11,7 +11,7 @@ import msgspec
 from pydantic import BaseModel, ConfigDict
 
 from api.rest.decisions import DecisionShape, decision_shape
-from gateway.domain.inference import Attempt, Failure, Traits, Usage
+from gateway.domain.inference import Attempt, Failure, Traits, Usage, telling
 from gateway.domain.jobs import Job
 from gateway.storage.ports import Record
 
@@ -273,7 +273,7 @@ def facts_shape(traits: Traits) -> FactsShape:
 def request_shape(record: Record, *, operator: bool, workflow_url: str | None = None) -> RequestShape:
     """A request as we show it."""
     request, settlement = record.request, record.settlement
-    last = settlement.attempts[-1] if settlement.attempts else None
+    last = telling(settlement.attempts)
     return RequestShape(
         id=request.id,
         status=settlement.status.value,

@@ -10,7 +10,7 @@ from api.rpc.door import Call
 from api.rpc.values import decimal, limit_of, moment, numbers_of, timestamp, word_of
 from api.service.requests import RequestsService, Wanted
 from gateway.domain.identity import Right
-from gateway.domain.inference import Attempt, Mode, Outcome, Traits
+from gateway.domain.inference import Attempt, Mode, Outcome, Traits, telling
 from gateway.storage.ports import Record
 from gateway.v1 import requests_pb2 as pb
 
@@ -56,7 +56,7 @@ class RequestsServicer:
 def request_message(record: Record, *, operator: bool, workflow_url: str | None = None) -> pb.Request:
     """A request as we show it."""
     request, settlement = record.request, record.settlement
-    last = settlement.attempts[-1] if settlement.attempts else None
+    last = telling(settlement.attempts)
     timings = pb.Timings(
         queue_ms=settlement.queue_ms,
         overhead_ms=settlement.overhead_ms,

@@ -94,7 +94,7 @@ def accept(
         registry_version=decision.registry_version,
         traits=traits,
         decision=decisions.tell(decision),
-        estimates={} if limits.cost_usd is None else router.estimates(decision, asked, at),
+        estimates=router.estimates(decision, asked, at) if _bounded(limits, decision) else {},
         log_content=said.log_content,
     )
     return request, decision
@@ -120,6 +120,12 @@ def _limits(usual: Limits, said: RuleTerms, max_cost_usd: Decimal | None) -> Lim
         backoff_max=_or(said.backoff_max, usual.backoff_max),
         cost_usd=cost,
     )
+
+
+def _bounded(limits: Limits, decision: Decision) -> bool:
+    """Whether what the request may cost is bounded, in all or beside the first model."""
+    hedge = decision.hedge
+    return limits.cost_usd is not None or (hedge is not None and hedge.max_extra_cost_usd is not None)
 
 
 def _or(said: timedelta | None, usual: timedelta) -> timedelta:

@@ -10,10 +10,11 @@ from decimal import Decimal
 from typing import Protocol
 
 from api.service.accept import Terms, accept, limits_of
+from api.service.admission import Admission, counted
 from api.service.ask import Ask
 from api.service.served import RequestFailed, Served
 from gateway import telemetry
-from gateway.attempt import Attempts, Stream
+from gateway.attempt import Stream
 from gateway.domain.errors import (
     DeadlineExceeded,
     EngineUnavailable,
@@ -24,7 +25,6 @@ from gateway.domain.errors import (
 )
 from gateway.domain.identity import Caller, Right
 from gateway.domain.inference import Durability, Failure, InferenceRequest, Mode
-from gateway.domain.retries import Now, next_choice
 from gateway.drive import drive
 from gateway.exchange import Exchange, Exchanges
 from gateway.providers.ports import Event, Reply
@@ -95,7 +95,7 @@ class InferenceService:
         self,
         *,
         router: Router,
-        attempts: Attempts,
+        admission: Admission,
         exchanges: Exchanges,
         recorder: Recorder,
         engine: StartsWorkflows,
@@ -105,7 +105,7 @@ class InferenceService:
     ) -> None:
         """`storage_up` tells whether the database answered last time."""
         self._router = router
-        self._attempts = attempts
+        self._admission = admission
         self._exchanges = exchanges
         self._recorder = recorder
         self._engine = engine
@@ -176,7 +176,7 @@ class InferenceService:
             origin=self._exchanges.origin,
         )
         request, decision = accept(caller, ask, self._router, terms)
-        self._attempts.promise(request.candidates[0])
+        self._admission.attempts.promise(request.candidates[0])
         served = Served(
             request_id=request.id,
             trace_id=request.trace_id,
@@ -186,11 +186,20 @@ class InferenceService:
             registry_version=decision.registry_version,
             workflow_id=request.id,
         )
-        exchange = Exchange(request, ask.body, self._attempts)
-        if self._engine.up and self._storage_up():
-            await self._exchanges.room(_PATIENCE)
-            if self._closing:
-                raise ShuttingDown(retry_after=_RETRY_SOON)
+        taken = await self._admission.take(decision, served)
+        try:
+            if self._engine.up and self._storage_up():
+                await self._exchanges.room(_PATIENCE)
+                if self._closing:
+                    raise ShuttingDown(retry_after=_RETRY_SOON)
+            first = await self._admission.first(request, ask.body, served)
+        except BaseException:
+            self._admission.limiter.give_back(taken)
+            raise
+        plan = self._admission.planner(decision, request)
+        exchange = Exchange(request, ask.body, self._admission.attempts, first=first, plan=plan)
+        if counted(taken):
+            self._run_beside(self._admission.correct(exchange, taken))
         if request.durability is Durability.START_FIRST or self._engine.crowded:
             await self._start_first(exchange, served)
         else:
@@ -210,11 +219,8 @@ class InferenceService:
 
     def _call_first(self, exchange: Exchange) -> None:
         self._exchanges.open(exchange)
-        request = exchange.request
-        now = Now(request.candidates, request.accepted_at, estimates=request.estimates)
-        choice = next_choice(now, (), request.limits, request.deadline)
-        if not isinstance(choice, str):
-            exchange.begin(1, choice)
+        if exchange.first is not None:
+            exchange.begin(1, exchange.first.choice)
 
     async def _start_beside(self, exchange: Exchange, served: Served) -> None:
         try:

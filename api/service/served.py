@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from gateway.domain.errors import GatewayError
+from gateway.domain.limits import Standing
 
 
 @dataclass(slots=True)
@@ -24,6 +25,7 @@ class Served:
     cost_usd: Decimal | None = None
     overhead_ms: float | None = None
     workflow_id: str = ""
+    standings: tuple[Standing, ...] = ()
 
 
 class RequestFailed(Exception):

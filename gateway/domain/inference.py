@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
-from gateway.domain.errors import BY_CODE, Cancelled, DeadlineExceeded, GatewayError, ModelNotFound
+from gateway.domain.errors import BY_CODE, Cancelled, DeadlineExceeded, GatewayError, HedgeLost, ModelNotFound
 
 
 class Kind(StrEnum):
@@ -284,7 +284,7 @@ class Settlement:
     @property
     def served(self) -> Attempt | None:
         """The attempt whose answer the caller got, if one did."""
-        last = self.attempts[-1] if self.attempts else None
+        last = telling(self.attempts)
         return last if last is not None and last.outcome is Outcome.SUCCEEDED else None
 
     @property
@@ -309,6 +309,23 @@ def told(request: InferenceRequest, stop: str) -> tuple[str, ...]:
     return (f"{request.model} goes to {', '.join(request.candidates) or 'nothing'}", stop)
 
 
+_LAST = (Outcome.SUCCEEDED, Outcome.BROKEN, Outcome.CANCELLED, Outcome.ABANDONED)
+
+
+def telling(attempts: Sequence[Attempt]) -> Attempt | None:
+    """The attempt that says how a request stands: the one after which nothing is tried, else the last.
+
+    Attempts may have been made beside each other; those that another one won against say nothing.
+    """
+    left = [a for a in attempts if a.failure is None or a.failure.code != HedgeLost.code]
+    return next((a for a in left if a.outcome in _LAST), left[-1] if left else None)
+
+
+def in_order(attempts: Iterable[Attempt]) -> tuple[Attempt, ...]:
+    """Attempts by their numbers."""
+    return tuple(sorted(attempts, key=lambda attempt: attempt.number))
+
+
 def settle(
     request: InferenceRequest,
     attempts: tuple[Attempt, ...],
@@ -324,7 +341,7 @@ def settle(
 
     `refused` is why no model was left, where none was.
     """
-    last = attempts[-1] if attempts else None
+    last = telling(attempts)
     failure: Failure | None = None if last is None else last.failure
     if last is not None and last.outcome is Outcome.SUCCEEDED:
         status = Status.COMPLETED

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from gateway.domain.errors import RateLimited
 from gateway.domain.inference import (
     LEAST_TIME,
     Attempt,
@@ -15,6 +16,7 @@ from gateway.domain.inference import (
     InferenceRequest,
     Limits,
     Outcome,
+    telling,
 )
 
 _NOTHING = Decimal(0)
@@ -115,13 +117,15 @@ def pause(
 
 def reason_to_stop(attempts: tuple[Attempt, ...], limits: Limits) -> str | None:
     """Why nothing is tried after these attempts, whatever candidates there are; None if something may be."""
-    if not attempts:
+    last = telling(attempts)
+    if last is None:
         return None
-    last = attempts[-1]
     if last.failure is None or last.outcome not in (Outcome.FAILED, Outcome.INTERRUPTED):
         return f"attempt {last.number} {last.outcome.value}"
     if last.outcome is Outcome.INTERRUPTED and not limits.retry_interrupted:
         return "an interrupted call is not made again by setting"
+    if last.failure.code == RateLimited.code:
+        return "every model that is left is at a limit"
     if not last.failure.retryable:
         return f"{last.failure.code} is not retryable"
     if len(attempts) >= limits.attempts:

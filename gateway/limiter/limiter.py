@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from time import monotonic
 from typing import Final
 
 from gateway import telemetry
@@ -66,7 +67,7 @@ class Limiter:
         self._flights = Flights(self._draw)
         self._away = False
         self._tasks: list[asyncio.Task[None]] = []
-        self._clock = asyncio.get_running_loop().time
+        self._clock = monotonic
 
     def start(self) -> None:
         """Begin to give back what is not needed."""

@@ -34,7 +34,7 @@ class Full:
         return f"{self.model} is at its limit of {self.reason}"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Entry:
     """A call that a model's limits let in; it leaves once, and says then what it has used."""
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from math import ceil
+from time import monotonic
 from typing import Final
 
 from gateway import telemetry
@@ -55,7 +56,7 @@ class Concurrency:
         self._flights = Flights(self._say)
         self._away = False
         self._ticking: asyncio.Task[None] | None = None
-        self._clock = asyncio.get_running_loop().time
+        self._clock = monotonic
         self.replicas = 1
 
     def start(self) -> None:

@@ -196,6 +196,12 @@ async def cancelled_job(doors: Doors) -> None:
     await doors.rest.ended(kept(doors))
 
 
+async def use_up(doors: Doors) -> None:
+    """Ask the model of two requests a minute twice."""
+    for _ in range(2):
+        assert (await doors.rest.chat(body("scarce"))).status_code == 200
+
+
 async def fill(doors: Doors) -> None:
     doors.world.inference._max_in_flight = 0
 
@@ -335,6 +341,7 @@ MISTAKES: list[Mistake] = [
     *failing("content-filter", "content_filter"),
     *failing("context-too-long", "context_length_exceeded"),
     failing("close-mid-stream", "upstream_broken")[0],
+    *asking("a model at its limit", "rate_limited", fields={"model": "scarce"}, prepare=use_up),
     *asking("a full process", "overloaded", prepare=fill),
     *asking("a process that ends", "shutting_down", prepare=close),
     *asking("no database", "storage_unavailable", prepare=lose_database),

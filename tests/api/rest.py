@@ -15,6 +15,7 @@ import uvicorn
 
 from api.app import build_app
 from api.serve import _config
+from gateway.domain.rules import parse
 from gateway.settings import Api, Fallback, Health, Inference, Settings, Temporal
 from tests.api.rpc import until
 from tests.api.world import KEY, World, a_world, registry
@@ -28,9 +29,10 @@ def a_quick_world(
     api: Mapping[str, Any] | None = None,
     temporal: Temporal | None = None,
     health: Health | None = None,
+    rules: Mapping[str, Any] | None = None,
     **inference: Any,
 ) -> World:
-    """A world whose settings differ in these, and whose retries come soon."""
+    """A world whose settings differ in these, and whose retries come soon; `rules` as their text says them."""
     given: dict[str, Any] = {"deadline": timedelta(seconds=20), "fallback": QUICK_FALLBACK, **inference}
     settings = Settings(
         inference=Inference(**given),
@@ -38,7 +40,7 @@ def a_quick_world(
         temporal=temporal or Temporal(),
         health=health or Health(),
     )
-    return a_world(settings)
+    return a_world(settings, None if rules is None else parse(rules))
 
 
 def app_of(world: World) -> Any:

@@ -235,6 +235,7 @@ _ONE_DOOR_ONLY = {
     "method_not_allowed": "HTTP's own",
     "refused_by_rule": "needs a rule: tests/unit/api/test_accept.py",
     "interrupted": "needs a process that dies: tests/workflows",
+    "hedge_lost": "told of attempts alone: tests/unit/gateway/test_hedge.py",
     "abandoned": "needs a process that dies: tests/workflows",
 }
 

@@ -16,6 +16,7 @@ import grpc
 import msgspec
 
 from api.rpc.server import build_server
+from api.service.admission import Admission
 from api.service.inference import InferenceService
 from api.service.jobs import JobsService
 from api.service.live import LiveService
@@ -26,13 +27,15 @@ from api.service.services import Services
 from api.service.usage import UsageService
 from gateway.attempt import Attempts, Try
 from gateway.domain.errors import EngineUnavailable, StorageUnavailable, Unauthenticated
-from gateway.domain.health import LiveFacts
 from gateway.domain.identity import Caller, Right
 from gateway.domain.inference import Attempt, InferenceRequest, Mode, settle
-from gateway.domain.registry import ModelState, Registry
+from gateway.domain.registry import ModelLimits, ModelState, Registry
 from gateway.domain.retries import Now, next_choice
+from gateway.domain.rules import RuleSet
 from gateway.drive import drive
 from gateway.exchange import Exchanges
+from gateway.hedge import Hedges
+from gateway.limiter import Concurrency, Gate, Limiter
 from gateway.live.breakers import policy_of
 from gateway.live.vitals import Vitals
 from gateway.providers.catalogue import open_provider
@@ -147,7 +150,11 @@ def registry() -> Registry:
         a_model("rejects", upstream_model="scripted-400"),
         a_model("breaks", upstream_model="scripted-close-mid-stream"),
         a_model("off", state=ModelState.DISABLED),
+        a_model("one-call", upstream_model="scripted-ok?latency_ms=300", limits=ModelLimits(concurrency=1)),
+        a_model("scarce", limits=ModelLimits(requests_per_minute=2)),
         assistant=("down", "good"),
+        busy=("one-call", "good"),
+        racing=("slow", "good"),
     )
 
 
@@ -176,7 +183,7 @@ class World:
         return self.services.jobs
 
 
-def a_world(settings: Settings | None = None) -> World:
+def a_world(settings: Settings | None = None, rules: RuleSet | None = None) -> World:
     """A process of its own."""
     settings = settings or Settings(inference=Inference(deadline=timedelta(seconds=20)), api=Api(grpc_port=0))
     models = registry()
@@ -184,15 +191,20 @@ def a_world(settings: Settings | None = None) -> World:
     store, exchanges = MemoryStore(), Exchanges("here")
     breaker = settings.health.breaker
     vitals = Vitals("here", policy_of(breaker), serve_all_open=breaker.all_open == "serve")
+    limiter = Limiter(store.buckets, settings.limits, lambda: 1)
     attempts = Attempts(
-        lambda: models, {"scripted": provider}, CallTimeouts(_QUICK, _QUICK * 10, _QUICK * 10), vitals
+        lambda: models,
+        {"scripted": provider},
+        CallTimeouts(_QUICK, _QUICK * 10, _QUICK * 10),
+        vitals,
+        Gate(limiter, Concurrency(store.slots, "here", settings.limits)),
     )
     recorder = Recorder(store.requests, store.claims, exchanges, log_content=True, content_limit=100_000)
-    router = a_router(models, live=vitals.facts)
+    router = a_router(models, rules, live=vitals.facts)
     engine = Engine(exchanges, attempts, recorder, store, router)
     inference = InferenceService(
         router=router,
-        attempts=attempts,
+        admission=Admission(limiter, attempts, Hedges(vitals.facts)),
         exchanges=exchanges,
         recorder=recorder,
         engine=engine,
@@ -223,7 +235,7 @@ def a_world(settings: Settings | None = None) -> World:
             usage=UsageService(store.rollups, settings.usage),
             models=ModelsService(lambda: models, router),
             live=LiveService(lambda: models, vitals.facts),
-            rules=RulesService(store.rules, RuleReader(), router, ledger, LiveFacts),
+            rules=RulesService(store.rules, RuleReader(), router, ledger, vitals.facts),
         ),
         vitals=vitals,
     )

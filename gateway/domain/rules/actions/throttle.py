@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.domain.limits import Then, Throttle
+from gateway.domain.limits import Then, Throttle, Unit
 from gateway.domain.rules.course import Course
 from gateway.domain.rules.decision import Step
 from gateway.domain.rules.facts import Facts
@@ -45,7 +45,10 @@ class Limit:
         ]
         asked = facts.asked
         cost = float(max(1, asked.input_tokens + (asked.max_output or 0))) if self.tokens else 1.0
-        return Throttle(f"rules/{rule}/{whose}", self.rate.per_second, self.burst, self.then, rule, cost)
+        unit = Unit.TOKENS if self.tokens else Unit.REQUESTS
+        return Throttle(
+            f"rules/{rule}/{whose}", self.rate.per_second, self.burst, self.then, rule, cost, unit
+        )
 
 
 def _rate(raw: Any) -> Rate:
