@@ -104,6 +104,13 @@ class Upstream:
         """How often it was called for a request."""
         return int(self._http.get(f"/calls/{request_id}").json()["calls"])
 
+    def play(self, **scripts: Mapping[str, Any] | None) -> None:
+        """Let models do something else from now on; None: what they did at first."""
+        answer = self._http.post(
+            "/scripts", json={f"scripted-{name}": each for name, each in scripts.items()}
+        )
+        assert answer.status_code == 200, answer.text
+
     def last(self) -> dict[str, Any]:
         """The headers and the body of its last call."""
         told: dict[str, Any] = self._http.get("/last").json()

@@ -38,7 +38,13 @@ SCRIPTED: Mapping[str, str] = {
 
 
 def write_seed(
-    path: Path, upstream: str, closed: str, more: Mapping[str, str] | None = None, *, local: bool = True
+    path: Path,
+    upstream: str,
+    closed: str,
+    more: Mapping[str, str] | None = None,
+    *,
+    local: bool = True,
+    more_aliases: Mapping[str, Sequence[str]] | None = None,
 ) -> Path:
     """Write the seed file. `upstream` plays the scripts, at `closed` nobody listens; `more` names further scripts."""
     models: list[dict[str, Any]] = [
@@ -50,12 +56,13 @@ def write_seed(
         "fallback": ["down", "other"],
         "fallback-refused": ["refused", "other"],
         "fallback-html": ["html", "other"],
+        **(more_aliases or {}),
     }
     words = [*(_hocon(model) for model in models)]
     if local:
         words.append(
             '{ name = "smollm2-135m-instruct", provider = compatible, base_url = ${GATEWAY_LOCAL_MODEL_URL}, '
-            f"price = {json.dumps(dict.fromkeys(PRICE, '0'))} }}"
+            f"tags {{ location = on-prem }}, price = {json.dumps(dict.fromkeys(PRICE, '0'))} }}"
         )
         aliases["assistant"] = ["smollm2-135m-instruct"]
     path.write_text(f"models = [\n{chr(10).join(words)}\n]\naliases = {json.dumps(aliases)}\n")

@@ -41,6 +41,7 @@ def running(servers: Servers) -> Generator[Stack]:
             "GATEWAY__JOBS__BACKOFF_MAX": "2s",
             "GATEWAY__API__SHUTDOWN_GRACE": "8s",
             "GATEWAY__POSTGRES__CONNECT_TIMEOUT": "2s",
+            "GATEWAY__HEALTH__BREAKER__ENABLED": "false",
         }
     )
     upstream, closed = servers.scripted_upstream, f"http://127.0.0.1:{free_port()}/v1"

@@ -6,6 +6,8 @@ the bytes and the moment at which a connection ends. It tells what it has seen:
 - `GET /stats`: calls (in all and per model), calls in flight, those whose client left (`cancelled`), open connections
 - `GET /calls/{request_id}`: how many paid calls came with that `x-request-id`
 - `GET /last`: headers and body of the last call, as they came · `POST /reset`: forget all of it
+
+and takes `POST /scripts`: `{"MODEL": SCRIPT}`, what models do from now on (null: what their names say again).
 """
 
 from __future__ import annotations
@@ -144,7 +146,7 @@ class Connection(asyncio.Protocol):
         if method == b"POST" and url.endswith(b"/chat/completions"):
             plan = upstream.plan(headers, body)
         else:
-            plan = self._told(method, url)
+            plan = self._told(method, url, body)
         number = b"%012d" % upstream.numbered
         if plan.instant:
             transport.write(_instant(plan).replace(ID, number))
@@ -215,7 +217,7 @@ class Connection(asyncio.Protocol):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             transport.abort()
 
-    def _told(self, method: bytes, url: bytes) -> Plan:
+    def _told(self, method: bytes, url: bytes, body: bytes) -> Plan:
         """What the server tells about itself."""
         upstream, path = self._upstream, unquote(url.split(b"?", 1)[0].decode("latin-1"))
         match method, path:
@@ -224,11 +226,13 @@ class Connection(asyncio.Protocol):
             case b"GET", "/stats":
                 return _json(upstream.stats())
             case b"GET", "/last":
-                headers, body = upstream.last
-                return _json({"headers": headers, "body": body.decode("utf-8", "replace")})
+                headers, last = upstream.last
+                return _json({"headers": headers, "body": last.decode("utf-8", "replace")})
             case b"POST", "/reset":
                 upstream.reset()
                 return _json({})
+            case b"POST", "/scripts":
+                return self._directed(body)
             case b"GET", "/v1/models":
                 names = sorted(upstream.models) or ["scripted-ok"]
                 models = [
@@ -239,6 +243,14 @@ class Connection(asyncio.Protocol):
                 return _json({"calls": upstream.ids[path.removeprefix("/calls/")]})
             case _:
                 return refused(404, f"Unknown request URL: {path}", "invalid_request_error", "unknown_url")
+
+    def _directed(self, scripts: bytes) -> Plan:
+        """Let models play what is said."""
+        try:
+            self._upstream.play(scripts)
+        except msgspec.DecodeError as error:
+            return refused(400, f"Could not read the scripts: {error}", "invalid_request_error", None)
+        return _json({})
 
 
 def _json(value: object) -> Plan:

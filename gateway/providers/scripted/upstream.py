@@ -29,13 +29,17 @@ class _Body(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(_Body).decode
+_decode_scripts = msgspec.json.Decoder(dict[str, Script | None]).decode
 
 
 @dataclass(slots=True)
 class Upstream:
-    """What one server knows and has seen. `key`, if given, is the only credential it takes."""
+    """What one server knows and has seen. `key`, if given, is the only credential it takes.
 
-    models: Mapping[str, Script] = field(default_factory=dict[str, Script])
+    What `models` says of a model holds from its next call on, so that a test can let one turn slow, or sick, or well.
+    """
+
+    models: dict[str, Script] = field(default_factory=dict[str, Script])
     key: str | None = None
     calls: Counter[str] = field(default_factory=Counter[str])
     ids: Counter[str] = field(default_factory=Counter[str])
@@ -46,6 +50,14 @@ class Upstream:
     connections: int = 0
     accepted: int = 0
     last: tuple[dict[str, str], bytes] = field(default_factory=lambda: ({}, b""))
+
+    def play(self, scripts: bytes) -> None:
+        """Let models play other scripts: `{"NAME": SCRIPT}`, or null for its own again. Raises DecodeError."""
+        for name, script in _decode_scripts(scripts).items():
+            if script is None:
+                self.models.pop(name, None)
+            else:
+                self.models[name] = script
 
     def reset(self) -> None:
         """Forget all calls; open connections stay counted."""

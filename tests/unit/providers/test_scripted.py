@@ -170,6 +170,35 @@ async def test_a_client_that_reads_slowly_holds_the_writer_back():
     server.close()
 
 
+async def test_a_model_plays_what_it_is_told_to_from_then_on_and_its_own_again():
+    upstream = Upstream()
+    server = await serve(upstream)
+    address = server.sockets[0].getsockname()[:2]
+
+    async def post(path: str, body: object) -> str:
+        reader, writer = await asyncio.open_connection(*address)
+        sent = json.dumps(body).encode()
+        writer.write(
+            f"POST {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {len(sent)}\r\n\r\n".encode()
+            + sent
+        )
+        said = (await reader.read(-1)).decode()
+        writer.close()
+        return said
+
+    async def ask() -> str:
+        return await post("/v1/chat/completions", {"model": "scripted-ok?text=mine"})
+
+    assert "mine" in await ask()
+    await post("/scripts", {"scripted-ok?text=mine": {"failure": "status:503"}})
+    assert (await ask()).startswith("HTTP/1.1 503 ")
+    assert (await post("/scripts", {"scripted-ok?text=mine": {"odd": 1}})).startswith("HTTP/1.1 400 ")
+    assert (await ask()).startswith("HTTP/1.1 503 ")
+    await post("/scripts", {"scripted-ok?text=mine": None})
+    assert "mine" in await ask()
+    server.close()
+
+
 async def test_what_is_not_http_is_refused():
     server = await serve(Upstream())
     reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname()[:2])
