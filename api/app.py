@@ -27,8 +27,8 @@ from api.service.services import Services
 from api.service.usage import UsageService
 from gateway import VERSION
 from gateway.hedge import Hedges
+from gateway.ring import KeyRing
 from gateway.temporal.client import data_converter
-from gateway.temporal.codec import KeyRing
 from gateway.wiring import World
 
 _PURPOSE = "One durable gateway between every agent and every language model."

@@ -73,6 +73,7 @@ TABLE = MappingProxyType(
         "upstream_broken": Row(502, "INTERNAL", *_FAILING),
         "upstream_auth": Row(502, "INTERNAL", *_FAILING),
         "upstream_not_found": Row(502, "INTERNAL", *_FAILING),
+        "upstream_forbidden": Row(502, "INTERNAL", *_FAILING),
         "upstream_rejected": Row(400, "INVALID_ARGUMENT", *_INVALID),
         "context_length_exceeded": Row(400, "INVALID_ARGUMENT", *_INVALID),
         "content_filter": Row(400, "INVALID_ARGUMENT", *_INVALID),

@@ -14,8 +14,10 @@ from gateway.domain.errors import GatewayError
 from gateway.domain.health import LiveFacts
 from gateway.domain.identity import AGENT_RIGHTS, Caller, CallerKind
 from gateway.domain.inference import Mode
+from gateway.domain.registry import Registry
 from gateway.domain.rules import Decision, GatewayLoad, RuleSet
 from gateway.providers.catalogue import PROVIDERS
+from gateway.registry.checks import Checks
 from gateway.registry.seed import load_seed
 from gateway.router import Router, asked_of
 from gateway.rules.load import load_rules
@@ -51,7 +53,9 @@ def explain(
     """Say what a file of rules makes of a request, rule by rule, without live facts; calls no model."""
     rules = _rules(file)
     try:
-        registry = load_seed(models or load().registry.seed, frozenset(PROVIDERS))
+        # What a file of models says is looked at, not called: which credentials may be named does not matter here.
+        entries = load_seed(models or load().registry.seed, Checks(frozenset(PROVIDERS), lambda _: None))
+        registry = Registry(entries.models, entries.aliases, "file")
         raw = sys.stdin.buffer.read() if str(body) == "-" else body.read_bytes()
         ask = read_chat(raw, Hints(tags=tags_of(tags)), door="rest")
         asking = Caller("", caller, caller_kind, AGENT_RIGHTS, tags=tags_of(caller_tags))

@@ -30,6 +30,7 @@ _FREE = frozenset(
         errors.UpstreamRateLimited,
         errors.UpstreamAuth,
         errors.UpstreamNotFound,
+        errors.UpstreamForbidden,
         errors.UpstreamRejected,
         errors.ContextTooLong,
         errors.ContentFiltered,

@@ -9,6 +9,7 @@ import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from gateway.attempt import Attempts
@@ -23,10 +24,15 @@ from gateway.live.breakers import policy_of
 from gateway.live.vitals import Vitals
 from gateway.prices import PriceKeeper, PriceTable
 from gateway.providers.catalogue import PROVIDERS, OpenProviders
+from gateway.providers.credentials import Credentials
+from gateway.providers.guard import Guard
 from gateway.providers.ports import CallTimeouts
 from gateway.recorder import Recorder
+from gateway.registry.checks import Checks
+from gateway.registry.editor import Editor
 from gateway.registry.live import LiveRegistry
 from gateway.registry.seed import load_seed
+from gateway.ring import KeyRing
 from gateway.router import Router
 from gateway.rulebook import Rulebook
 from gateway.rules.texts import RuleTexts
@@ -36,6 +42,9 @@ from gateway.storage.ports import Store
 from gateway.storage.watch import StorageWatch
 from gateway.temporal.engine import Engine
 
+_PURPOSE: Final = b"llm-gateway credentials"
+_SHARED: Final = "temporal/"
+"""What the ids of keys begin with that are derived of those of temporal.encryption."""
 _PATIENCE: Final = 2.0
 """Seconds that a process waits at its start for its copies of what is in the database; then it goes on without."""
 
@@ -50,6 +59,7 @@ class World:
     storage: StorageWatch
     feed: Feed
     registry: LiveRegistry
+    editor: Editor
     prices: PriceTable
     keeper: PriceKeeper
     rulebook: Rulebook
@@ -77,12 +87,15 @@ async def open_world(settings: Settings) -> AsyncGenerator[World]:
 
     Raises SettingsError for a seed that is wrong and ValueError for keys that are.
     """
-    seed = load_seed(settings.registry.seed, frozenset(PROVIDERS))
+    credentials = Credentials(settings.credentials, _ring(settings))
+    checks = _checks(settings, credentials)
+    seed = load_seed(settings.registry.seed, checks)
     store = await open_store(settings)
     storage = StorageWatch(store)
     feed = Feed(store.changes)
-    providers = OpenProviders(settings.providers)
-    registry = LiveRegistry(store.models, seed, providers.prepare)
+    providers = OpenProviders(settings.providers, credentials)
+    registry = LiveRegistry(store.models, seed, providers.prepare, credentials)
+    editor = Editor(store.models, checks, credentials, _guard(settings), partial(feed.catch_up, "registry"))
     prices = PriceTable(store.prices, registry.charge)
     keeper = PriceKeeper(registry, prices, store.prices)
     feed.follow("registry", _then(registry.reload, keeper.wake))
@@ -126,9 +139,7 @@ async def open_world(settings: Settings) -> AsyncGenerator[World]:
     concurrency.start()
     limiter.start()
     try:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_PATIENCE):
-                await feed.complete()
+        await _wait_for_copies(feed)
         yield World(
             settings,
             origin,
@@ -136,6 +147,7 @@ async def open_world(settings: Settings) -> AsyncGenerator[World]:
             storage,
             feed,
             registry,
+            editor,
             prices,
             keeper,
             rulebook,
@@ -172,6 +184,29 @@ def _then(reload: Callable[[], Awaitable[None]], after: Callable[[], None]) -> C
         after()
 
     return both
+
+
+async def _wait_for_copies(feed: Feed) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_PATIENCE):
+            await feed.complete()
+
+
+def _checks(settings: Settings, credentials: Credentials) -> Checks:
+    private = settings.providers.allow_private_networks
+    return Checks(frozenset(PROVIDERS), credentials.why_not, allow_private=private)
+
+
+def _guard(settings: Settings) -> Guard:
+    return Guard(allow_private=settings.providers.allow_private_networks)
+
+
+def _ring(settings: Settings) -> KeyRing | None:
+    """The keys for credentials: their own, and what is derived of those for payloads, so that they need none."""
+    own, shared = settings.credentials.encryption, settings.temporal.encryption
+    keys = {**own.keys, **{f"{_SHARED}{key_id}": key for key_id, key in shared.keys.items()}}
+    active = own.active or (f"{_SHARED}{shared.active}" if shared.active else "")
+    return KeyRing(active, keys, section="credentials.encryption", purpose=_PURPOSE) if active else None
 
 
 def _timeouts(settings: Settings) -> CallTimeouts:

@@ -25,8 +25,9 @@ from api.rest import http
 from gateway.domain.errors import GatewayError, InvalidRequest, Unauthenticated
 from gateway.domain.identity import Right
 from gateway.identity import Identify
+from gateway.ring import KeyRing, Unreadable
 from gateway.settings import Api
-from gateway.temporal.codec import CodecError, KeyRing
+from gateway.temporal.codec import CodecError
 
 _COOKIE = "gateway_codec"
 _HOURS = 8
@@ -134,6 +135,6 @@ def _open(ring: KeyRing, token: str) -> bool:
     key_id, _, sealed = token.partition(".")
     try:
         held: dict[str, Any] = json.loads(ring.decrypt(key_id, bytes.fromhex(sealed), bound=b"codec cookie"))
-    except (CodecError, ValueError):
+    except (Unreadable, ValueError):
         return False
     return held["until"] > time.time()

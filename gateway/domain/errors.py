@@ -304,6 +304,12 @@ class UpstreamNotFound(GatewayError):
     code = "upstream_not_found"
 
 
+class UpstreamForbidden(GatewayError):
+    """The model's address is none that this gateway calls. An administrator has to look at it."""
+
+    code = "upstream_forbidden"
+
+
 class UpstreamRejected(GatewayError):
     """The model's provider refused the request as invalid."""
 

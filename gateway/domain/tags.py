@@ -63,6 +63,11 @@ def parse_tags(text: str) -> TagExpression:
     return TagExpression(tuple(_term(part) for part in parts))
 
 
+def is_tag(name: str, value: str) -> bool:
+    """Whether a tag can be asked for, by its name and by its value."""
+    return bool(_NAME.fullmatch(name) and _VALUE.fullmatch(value) and value == value.strip())
+
+
 def _term(part: str) -> Term:
     absent = part.startswith("!")
     name, equals, rest = part.removeprefix("!").partition("=")

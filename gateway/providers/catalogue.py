@@ -10,19 +10,23 @@ from typing_extensions import override
 
 from gateway.domain.errors import UpstreamNotFound
 from gateway.providers.compatible.client import Compatible
+from gateway.providers.credentials import Credentials
 from gateway.providers.ports import Provider
 from gateway.providers.scripted.client import Scripted
 from gateway.settings import Providers
 
+Opens = Callable[[Providers, Credentials | None], Provider]
+"""Opens a provider with the credentials of the process; without them it has some of its own."""
 
-def _openai(settings: Providers) -> Provider:
+
+def _openai(settings: Providers, credentials: Credentials | None) -> Provider:
     # The SDK takes 0.6 s to import: a gateway to local models only need not wait for it.
     from gateway.providers.openai.client import OpenAI  # noqa: PLC0415
 
-    return OpenAI(settings)
+    return OpenAI(settings, credentials)
 
 
-PROVIDERS: Final[Mapping[str, Callable[[Providers], Provider]]] = {
+PROVIDERS: Final[Mapping[str, Opens]] = {
     "compatible": Compatible,
     "openai": _openai,
     "scripted": Scripted,
@@ -32,16 +36,17 @@ PROVIDERS: Final[Mapping[str, Callable[[Providers], Provider]]] = {
 class OpenProviders(Mapping[str, Provider]):
     """The providers of a process by name: each is opened when a model first needs it, and all are closed together."""
 
-    def __init__(self, settings: Providers) -> None:
-        """None is open yet."""
+    def __init__(self, settings: Providers, credentials: Credentials | None = None) -> None:
+        """None is open yet. All share these credentials."""
         self._settings = settings
+        self._credentials = credentials or Credentials()
         self._open: dict[str, Provider] = {}
 
     async def prepare(self, names: Collection[str]) -> None:
         """Open those of these that there are, so that no request has to wait for it."""
         for name in sorted(set(names) & PROVIDERS.keys() - self._open.keys()):
             # In a thread, for what it imports.
-            opened = await asyncio.to_thread(open_provider, name, self._settings)
+            opened = await asyncio.to_thread(open_provider, name, self._settings, self._credentials)
             if self._open.setdefault(name, opened) is not opened:
                 await opened.close()  # a request was faster
 
@@ -56,7 +61,7 @@ class OpenProviders(Mapping[str, Provider]):
         if name not in self._open:
             if name not in PROVIDERS:
                 raise UpstreamNotFound(detail=f"there is no provider {name!r} in this version")
-            self._open[name] = open_provider(name, self._settings)
+            self._open[name] = open_provider(name, self._settings, self._credentials)
         return self._open[name]
 
     @override
@@ -72,10 +77,10 @@ class UnknownProvider(Exception):
     """A model names a provider that does not exist."""
 
 
-def open_provider(name: str, settings: Providers) -> Provider:
+def open_provider(name: str, settings: Providers, credentials: Credentials | None = None) -> Provider:
     """A provider ready to be called, with connections of its own. UnknownProvider names those that there are."""
     try:
-        return PROVIDERS[name](settings)
+        return PROVIDERS[name](settings, credentials)
     except KeyError:
         raise UnknownProvider(
             f"there is no provider {name!r}; there are {', '.join(sorted(PROVIDERS))}"

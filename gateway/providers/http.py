@@ -28,6 +28,7 @@ from typing_extensions import override
 from gateway.domain import errors
 from gateway.domain.errors import GatewayError
 from gateway.domain.secret import MASK, Secret
+from gateway.providers.guard import Guard
 from gateway.providers.http1 import Http1
 from gateway.providers.ports import CallTimeouts
 from gateway.providers.watch import Watch
@@ -59,6 +60,7 @@ class Pool(httpx2.AsyncBaseTransport):
             max_keepalive_connections=settings.keepalive_connections,
             keepalive_expiry=settings.keepalive_expiry.total_seconds(),
         )
+        self._guard = Guard(allow_private=settings.allow_private_networks)
         self._proxies = getproxies() if settings.trust_env else {}
         self._tls = _tls(trust_env=settings.trust_env)  # now, and not while the first request waits
         self._transports: dict[str | None, httpx2.AsyncBaseTransport] = {None: self._made(None)}
@@ -84,11 +86,14 @@ class Pool(httpx2.AsyncBaseTransport):
         found = self._transports.get(proxy)
         if found is None:
             found = self._transports[proxy] = self._made(proxy)
+        if proxy is not None:
+            # The proxy looks the name up, where nobody here sees it; what the name itself says is checked.
+            self._guard.check_name(url.host)
         return found
 
     def _made(self, proxy: str | None) -> httpx2.AsyncBaseTransport:
         if proxy is None:
-            return Http1(self._tls, self._limits)
+            return Http1(self._tls, self._limits, self._guard.look_up)
         return httpx2.AsyncHTTPTransport(verify=self._tls, limits=self._limits, proxy=proxy)
 
 
@@ -257,6 +262,8 @@ def trouble(error: Exception, *, begun: bool) -> GatewayError:
     """What went wrong below HTTP, as an error of ours; `begun` says that the answer's head had come."""
     detail = f"{type(error).__name__}: {error}"[:DETAIL]
     match error:
+        case GatewayError():
+            return error
         case httpx2.PoolTimeout():
             return errors.UpstreamUnavailable(
                 detail="every connection to the upstream was in use for too long"

@@ -12,13 +12,15 @@ import select
 import socket
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from typing import Final, cast
 
 import httptools
 import httpx2
 from typing_extensions import override
+
+from gateway.providers.guard import Found, LookUp, by_the_system
 
 _Origin = tuple[bytes, str, int, str]
 _LONGEST_HEAD: Final = 256 * 1024
@@ -32,9 +34,10 @@ _VALUE = re.compile(rb"[^\x00\r\n]*")
 class Http1(httpx2.AsyncBaseTransport):
     """Connections by origin, used again while they live; at the limit a request waits for one."""
 
-    def __init__(self, tls: ssl.SSLContext, limits: httpx2.Limits) -> None:
-        """Open nothing yet. `tls` must speak no more than HTTP/1.1."""
+    def __init__(self, tls: ssl.SSLContext, limits: httpx2.Limits, look_up: LookUp = by_the_system) -> None:
+        """Open nothing yet. `tls` must speak no more than HTTP/1.1; `look_up` says by which addresses."""
         self._tls = tls
+        self._look_up = look_up
         self._most = limits.max_connections or 1_000_000
         self._most_idle = (
             1_000_000 if limits.max_keepalive_connections is None else limits.max_keepalive_connections
@@ -101,7 +104,7 @@ class Http1(httpx2.AsyncBaseTransport):
         self._opening += 1
         try:
             async with asyncio.timeout(patience):
-                connection = await _connect(origin, self._tls)
+                connection = await _connect(origin, self._tls, self._look_up)
         except TimeoutError as e:
             self._wake()
             raise httpx2.ConnectTimeout("no connection came about in time", request=request) from e
@@ -416,9 +419,9 @@ def _head(request: httpx2.Request) -> bytes:
     return b"".join(lines)
 
 
-async def _connect(origin: _Origin, tls: ssl.SSLContext) -> _Connection:
+async def _connect(origin: _Origin, tls: ssl.SSLContext, look_up: LookUp) -> _Connection:
     scheme, host, port, name = origin
-    reached = await _reached(host, port)
+    reached = await _reached(host, await look_up(host, port))
     try:
         _, connection = await asyncio.get_running_loop().create_connection(
             lambda: _Connection(origin),
@@ -432,10 +435,9 @@ async def _connect(origin: _Origin, tls: ssl.SSLContext) -> _Connection:
     return connection
 
 
-async def _reached(host: str, port: int) -> socket.socket:
-    """A socket to the first address of the host that answers; each next one is tried a little later (RFC 8305)."""
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+async def _reached(host: str, addresses: Sequence[Found]) -> socket.socket:
+    """A socket to the first of a host's addresses that answers; each next one is tried a little later (RFC 8305)."""
+    found = list(addresses)
     trying: set[asyncio.Task[socket.socket]] = set()
     failed: OSError = OSError(f"{host} has no address")
     try:

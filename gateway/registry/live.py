@@ -18,6 +18,8 @@ from gateway import telemetry
 from gateway.domain.errors import StorageUnavailable
 from gateway.domain.prices import PriceBook
 from gateway.domain.registry import Registry
+from gateway.providers.credentials import Credentials
+from gateway.registry.entries import Entries
 from gateway.storage.ports import Inventory, Models
 
 _RETRY_AFTER: Final = timedelta(seconds=2)
@@ -29,11 +31,12 @@ Prepare = Callable[[Collection[str]], Awaitable[None]]
 class LiveRegistry:
     """Gives the registry in force, when it is called; `reload` is for the feed."""
 
-    def __init__(self, models: Models, seed: Registry, prepare: Prepare) -> None:
-        """`seed` is what a store that was never written is given, once for all replicas."""
+    def __init__(self, models: Models, seed: Entries, prepare: Prepare, credentials: Credentials) -> None:
+        """`seed` is what a store that was never written is given, once; `credentials` are told which ones it keeps."""
         self._models = models
         self._seed = seed
         self._prepare = prepare
+        self._credentials = credentials
         self._prices = PriceBook()
         self._now: Registry | None = None
 
@@ -56,7 +59,11 @@ class LiveRegistry:
                 telemetry.log.info("registry_seeded", models=len(self._seed.models))
             inventory = await self._models.load()
         await self._prepare({model.provider for model in inventory.models})
+        self._credentials.keep(inventory.sealed)
         self._now = registry_of(inventory, self._prices)
+        for sealed in self._credentials.renewed():
+            if await self._models.reseal(sealed):
+                telemetry.log.info("credential_renewed", credential=sealed.id, key_id=sealed.key_id)
 
     def charge(self, prices: PriceBook) -> None:
         """Put other prices in force."""

@@ -9,6 +9,8 @@ from gateway.settings.loading import CONFIG, ROOT, load
 from gateway.settings.model import (
     Api,
     BreakerSettings,
+    CredentialKeys,
+    Credentials,
     Encryption,
     Fallback,
     Health,
@@ -38,6 +40,8 @@ __all__ = [
     "ROOT",
     "Api",
     "BreakerSettings",
+    "CredentialKeys",
+    "Credentials",
     "Document",
     "Encryption",
     "Fallback",

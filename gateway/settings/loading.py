@@ -151,9 +151,9 @@ def _nearest_choice(choices: str, value: Any) -> str | None:
 
 def _is_secret(key: Key) -> bool:
     """Say whether a key's value must not be shown: of an unknown key nothing is shown anyway."""
-    ring = ("temporal", "encryption", "keys")
+    rings = (("temporal", "encryption", "keys"), ("credentials", "encryption", "keys"))
     info = _KEYS.get(key)
-    return key[: len(ring)] == ring or info is None or info.annotation is Secret
+    return key[:3] in rings or info is None or info.annotation is Secret
 
 
 def _look_up(value: Any, name: str) -> Any:

@@ -6,7 +6,7 @@
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -131,12 +131,13 @@ class Jobs(Section):
         return self
 
 
-class Encryption(Section):
-    """The ring of keys that payloads in workflow histories are encrypted with."""
+class Ring(Section):
+    """A ring of keys: the active one encrypts, all decrypt."""
+
+    _where: ClassVar[str] = ""
 
     active: Text = ""
     keys: KeyRing = Field(default_factory=dict[str, Secret])
-    required: Truth = True
 
     @model_validator(mode="after")
     def _active_is_among_keys(self) -> Self:
@@ -145,9 +146,23 @@ class Encryption(Section):
             raise PydanticCustomError(
                 "expected",
                 "expected {expected}",
-                {"expected": f"the id of one of temporal.encryption.keys ({known})", "key": "active"},
+                {"expected": f"the id of one of {self._where}.keys ({known})", "key": "active"},
             )
         return self
+
+
+class Encryption(Ring):
+    """The ring of keys that payloads in workflow histories are encrypted with."""
+
+    _where: ClassVar[str] = "temporal.encryption"
+
+    required: Truth = True
+
+
+class CredentialKeys(Ring):
+    """The ring of keys that credentials in the database are encrypted with."""
+
+    _where: ClassVar[str] = "credentials.encryption"
 
 
 class Temporal(Section):
@@ -286,6 +301,15 @@ class Providers(Section):
     total_timeout: Timeout = timedelta(minutes=10)
     max_answer: Size = 64 * MIB
     trust_env: Truth = False
+    allow_private_networks: Truth = True
+
+
+class Credentials(Section):
+    """Where models' own credentials may come from, and how those in the database are encrypted."""
+
+    variables: Texts = ("*_API_KEY", "*_API_TOKEN", "HF_TOKEN")
+    files: Texts = ("/run/secrets/*", "/var/run/secrets/*", "/etc/llm-gateway/credentials/*")
+    encryption: CredentialKeys = CredentialKeys()
 
 
 class RegistrySettings(Section):
@@ -364,6 +388,7 @@ class Settings(BaseSettings):
     nats: Nats = Nats()
     identity: Identity = Identity()
     providers: Providers = Providers()
+    credentials: Credentials = Credentials()
     registry: RegistrySettings = RegistrySettings()
     rules: RulesSettings = RulesSettings()
     usage: UsageSettings = UsageSettings()

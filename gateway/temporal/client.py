@@ -19,8 +19,9 @@ from temporalio.converter import (
 )
 from temporalio.service import GrpcCompression, RPCError, RPCStatusCode, TLSConfig
 
+from gateway.ring import KeyRing
 from gateway.settings import Temporal
-from gateway.temporal.codec import BlobStore, ClaimCheck, GatewayCodec, KeyRing
+from gateway.temporal.codec import BlobStore, ClaimCheck, GatewayCodec
 
 CALLER = SearchAttributeKey.for_keyword("Caller")
 MODEL = SearchAttributeKey.for_keyword("Model")

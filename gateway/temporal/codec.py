@@ -6,73 +6,25 @@ stay readable as long as their key is in the ring. The metadata is authenticated
 
 from __future__ import annotations
 
-import os
-from base64 import b64decode
-from binascii import Error as Base64Error
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Protocol
 
 import zstandard
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from temporalio.api.common.v1 import Payload
 from temporalio.converter import PayloadCodec
 from typing_extensions import override
 
-from gateway.domain.secret import Secret
+from gateway.ring import KeyRing, Unreadable
 
 ENCODING = b"binary/gateway-aes256gcm"
 CLAIM = b"binary/gateway-claim"
-_NONCE = 12
-_NONCES = 256  # are drawn from the kernel at once: a call for each payload cost more than its encryption
 _COMPRESS_FROM = 2048  # bytes; setting up a compressor costs more than it saves on less
 _LARGEST = 256 * 1024 * 1024  # bounds what a forged frame may claim to expand to
 
 
 class CodecError(Exception):
     """A payload cannot be read: its key is not in the ring, or it was changed."""
-
-
-class KeyRing:
-    """AES-256 keys by id, one of them active for new payloads."""
-
-    def __init__(self, active: str, keys: Mapping[str, Secret]) -> None:
-        """`keys` holds base64 of 32 bytes each. Raises ValueError naming the key id that is wrong, never its value."""
-        self._ciphers: dict[str, AESGCM] = {}
-        for key_id, secret in keys.items():
-            try:
-                raw = b64decode(secret.reveal(), validate=True)
-            except (Base64Error, ValueError):
-                raw = b""
-            if len(raw) != 32:
-                raise ValueError(f"temporal.encryption.keys.{key_id}: expected base64 of 32 bytes")
-            self._ciphers[key_id] = AESGCM(raw)
-        if active not in self._ciphers:
-            known = ", ".join(sorted(self._ciphers)) or "none"
-            raise ValueError(f"temporal.encryption.active: {active!r} is not among the keys ({known})")
-        self.active = active
-        self._nonces: list[bytes] = []
-
-    def encrypt(self, data: bytes, bound: bytes = b"") -> bytes:
-        """Encrypt with the active key; `bound` must be given again to decrypt."""
-        try:
-            nonce = self._nonces.pop()
-        except IndexError:
-            drawn = os.urandom(_NONCE * _NONCES)
-            self._nonces = [drawn[at : at + _NONCE] for at in range(_NONCE, len(drawn), _NONCE)]
-            nonce = drawn[:_NONCE]
-        return nonce + self._ciphers[self.active].encrypt(nonce, data, bound)
-
-    def decrypt(self, key_id: str, data: bytes, bound: bytes = b"") -> bytes:
-        """Decrypt what `encrypt` made. Raises CodecError."""
-        cipher = self._ciphers.get(key_id)
-        if cipher is None:
-            raise CodecError(f"the payload was encrypted with key {key_id!r}, which is not in the ring")
-        try:
-            return cipher.decrypt(data[:_NONCE], data[_NONCE:], bound)
-        except (InvalidTag, ValueError) as e:  # ValueError: too short to hold a nonce
-            raise CodecError("the payload was changed or encrypted with another key of the same id") from e
 
 
 class GatewayCodec(PayloadCodec):
@@ -110,7 +62,10 @@ class GatewayCodec(PayloadCodec):
         if payload.metadata.get("encoding") != ENCODING:
             return payload
         form = payload.metadata.get("form", b"plain")
-        plain = self._ring.decrypt(payload.metadata.get("key", b"").decode(), payload.data, bound=form)
+        try:
+            plain = self._ring.decrypt(payload.metadata.get("key", b"").decode(), payload.data, bound=form)
+        except Unreadable as error:
+            raise CodecError(f"the payload cannot be read: {error}") from error
         if form == b"zstd":
             plain = self._unzip.decompress(plain, max_output_size=_LARGEST)
         return Payload.FromString(plain)

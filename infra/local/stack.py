@@ -142,11 +142,14 @@ def _reachable(host: str) -> str:
 
 
 def _encryption(settings: Settings, folder: Folder) -> dict[str, str]:
-    """Return a key for what workflows keep, made once for this folder, unless the configuration has keys of its own."""
-    if settings.temporal.encryption.active:
-        return {}
-    key = folder.secret("payload.key", make=base64.b64encode(secrets.token_bytes(32)).decode())
-    return {
-        "GATEWAY__TEMPORAL__ENCRYPTION__ACTIVE": _KEY_ID,
-        f"GATEWAY__TEMPORAL__ENCRYPTION__KEYS__{_KEY_ID.upper()}": key,
-    }
+    """Return keys for what workflows and the database keep, made once for this folder, where none are configured."""
+    made: dict[str, str] = {}
+    for section, ring, file in (
+        ("TEMPORAL", settings.temporal.encryption, "payload.key"),
+        ("CREDENTIALS", settings.credentials.encryption, "credentials.key"),
+    ):
+        if not ring.active:
+            key = folder.secret(file, make=base64.b64encode(secrets.token_bytes(32)).decode())
+            made[f"GATEWAY__{section}__ENCRYPTION__ACTIVE"] = _KEY_ID
+            made[f"GATEWAY__{section}__ENCRYPTION__KEYS__{_KEY_ID.upper()}"] = key
+    return made

@@ -218,8 +218,8 @@ async def test_without_a_credential_none_is_sent(bench: Bench, monkeypatch: pyte
 async def test_the_credential_is_sent_as_bearer_and_nowhere_else(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setenv("KEY_OF_TEST", "sk-canary-4711")
-    asked = bench.call(credential="env:KEY_OF_TEST", model_headers={"authorization": "Bearer other"})
+    monkeypatch.setenv("OF_TEST_API_KEY", "sk-canary-4711")
+    asked = bench.call(credential="env:OF_TEST_API_KEY", model_headers={"authorization": "Bearer other"})
     await bench.provider.complete(asked)
     headers, body = bench.upstream.last()
     assert headers.pop("authorization") == "Bearer sk-canary-4711"
@@ -230,8 +230,8 @@ async def test_the_credential_is_sent_as_bearer_and_nowhere_else(
 async def test_a_credential_that_the_upstream_repeats_is_masked(
     bench: Bench, how: str, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setenv("KEY_OF_TEST", "sk-canary-4711")
-    error, _ = await bench.error(bench.call("scripted-echo-key", credential="env:KEY_OF_TEST"), how)
+    monkeypatch.setenv("OF_TEST_API_KEY", "sk-canary-4711")
+    error, _ = await bench.error(bench.call("scripted-echo-key", credential="env:OF_TEST_API_KEY"), how)
     assert type(error) is errors.UpstreamAuth
     assert "Incorrect API key provided: ****." in (error.detail or "")
     assert "sk-canary-4711" not in repr(vars(error)) + str(error) + str(error.__cause__) + str(
@@ -241,9 +241,9 @@ async def test_a_credential_that_the_upstream_repeats_is_masked(
 
 async def test_a_credential_that_is_missing_is_named_but_nothing_is_called(bench: Bench):
     before = bench.upstream.stats()["calls"]
-    error, _ = await bench.error(bench.call(credential="env:NO_SUCH_NAME"), "json")
+    error, _ = await bench.error(bench.call(credential="env:NO_SUCH_API_KEY"), "json")
     assert type(error) is errors.UpstreamAuth
-    assert "env:NO_SUCH_NAME" in (error.detail or "")
+    assert "env:NO_SUCH_API_KEY" in (error.detail or "")
     assert bench.upstream.stats()["calls"] == before
 
 
@@ -405,10 +405,10 @@ async def test_what_the_upstream_says_is_kept_to_a_bound(bench: Bench):
 async def test_a_redirect_is_not_followed_and_takes_the_credential_nowhere(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setenv("KEY_OF_TEST", "sk-canary-4711")
+    monkeypatch.setenv("OF_TEST_API_KEY", "sk-canary-4711")
     async with saying(sized(b"{}")) as elsewhere:
         script = {"failure": "redirect", "location": f"{elsewhere.base_url}/chat/completions"}
-        error, _ = await bench.error(bench.call(script=script, credential="env:KEY_OF_TEST"), "json")
+        error, _ = await bench.error(bench.call(script=script, credential="env:OF_TEST_API_KEY"), "json")
         assert type(error) is errors.UpstreamMalformed
         assert elsewhere.connections == 0
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
+from gateway.domain.credentials import Sealed
 from gateway.domain.errors import InvalidRequest, ModelExists, ModelNotFound, VersionConflict
 from gateway.domain.inference import Kind
 from gateway.domain.prices import Price, Tier
@@ -18,7 +19,7 @@ from gateway.domain.secret import Secret
 from gateway.domain.tags import parse_tags
 from gateway.settings import Postgres
 from gateway.storage.memory import MemoryStore
-from gateway.storage.ports import ModelFilter, Sealed
+from gateway.storage.ports import ModelFilter
 from gateway.storage.postgres.store import open_store
 from tests.builders import a_model
 
@@ -287,6 +288,18 @@ async def test_a_model_cannot_take_the_credential_of_another(models):
     with pytest.raises(ValueError, match="must name"):
         await models.save(a_model("b"), sealed=a_sealed(id="c2"), actor=ANN)
     assert await names(models) == ["a"]
+
+
+async def test_a_credential_that_another_key_encrypted_takes_its_own_place_and_is_no_change(store):
+    await store.models.save(a_model(credential="stored:c1"), sealed=a_sealed(), actor=ANN)
+    before = await store.changes.revisions()
+    renewed = a_sealed(secret=b"other", key_id="2027")
+    assert await store.models.reseal(renewed)
+    assert (await store.models.load()).sealed == {"c1": renewed}
+    assert await store.changes.revisions() == before
+    assert not await store.models.reseal(a_sealed(id="c2"))
+    assert not await store.models.reseal(a_sealed(goes_to="https://evil:443"))
+    assert (await store.models.load()).sealed == {"c1": renewed}
 
 
 # ---- seeds -------------------------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ def stack(servers: Servers) -> Generator[Stack]:
     """The running stack; at its end nothing of it may live on."""
     started = Stack(
         {
-            "UPSTREAM_KEY": UPSTREAM_KEY,
+            "UPSTREAM_API_KEY": UPSTREAM_KEY,
             "GATEWAY__API__BODY_LIMIT": f"{BODY_LIMIT}B",
             "GATEWAY__API__BODY_TIMEOUT": f"{BODY_TIMEOUT:g}s",
             "GATEWAY__API__ALLOWED_HOSTS": "127.0.0.1,localhost",

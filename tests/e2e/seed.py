@@ -77,7 +77,7 @@ def _model(name: str, base_url: str, script: str) -> dict[str, Any]:
         "upstream_model": script,
         "price": PRICE,
     }
-    return {**model, "credential": "env:UPSTREAM_KEY"} if name == "echoes" else model
+    return {**model, "credential": "env:UPSTREAM_API_KEY"} if name == "echoes" else model
 
 
 def _hocon(model: Mapping[str, Any]) -> str:

@@ -17,11 +17,11 @@ from gateway.settings import Providers
 class Compatible:
     """Calls `{base_url}/chat/completions`, with the model's credential as bearer if it has one."""
 
-    def __init__(self, settings: Providers) -> None:
-        """Connect nowhere yet."""
+    def __init__(self, settings: Providers, credentials: Credentials | None = None) -> None:
+        """Connect nowhere yet. `credentials` are those of all providers of the process."""
         self._pool = Pool(settings)
         self._limit = settings.max_answer
-        self._credentials = Credentials()
+        self._credentials = credentials or Credentials()
 
     async def complete(self, call: Call) -> Reply:
         """Make the call and wait for the whole answer."""
@@ -42,7 +42,7 @@ class Compatible:
 
     async def _ask(self, call: Call, *, stream: bool) -> tuple[Answer, Reading]:
         deadlines = Deadlines.of(call.timeouts)
-        secret = self._credentials.resolve(call.model.credential)
+        secret = self._credentials.secret_of(call.model)
         content = chat.outgoing(call.body, call.model.upstream_model, stream=stream)
         url = address(call.model.base_url, "chat/completions")
         answer = await post(self._pool, url, headers(call, secret), content, deadlines)

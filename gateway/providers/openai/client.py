@@ -41,11 +41,11 @@ class _Client(AsyncOpenAI):
 class OpenAI:
     """Calls chat completions through `AsyncOpenAI`, one client for each address and credential over one pool."""
 
-    def __init__(self, settings: Providers) -> None:
-        """Connect nowhere yet."""
+    def __init__(self, settings: Providers, credentials: Credentials | None = None) -> None:
+        """Connect nowhere yet. `credentials` are those of all providers of the process."""
         self._pool = Pool(settings)
         self._limit = settings.max_answer
-        self._credentials = Credentials()
+        self._credentials = credentials or Credentials()
         self._clients: dict[tuple[str, Secret | None], AsyncOpenAI] = {}
         # One jar that takes nothing: what one caller's answer sets must not come with another's request.
         jar = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
@@ -73,7 +73,7 @@ class OpenAI:
 
     async def _ask(self, call: Call, *, stream: bool) -> tuple[Answer, Reading]:
         deadlines = Deadlines.of(call.timeouts)
-        secret = self._credentials.resolve(call.model.credential)
+        secret = self._credentials.secret_of(call.model, BASE_URL)
         content = chat.outgoing(call.body, call.model.upstream_model, stream=stream)
         client = self._client(str(address(call.model.base_url or BASE_URL, "")), secret)
         refused: httpx2.Response | None = None

@@ -30,12 +30,12 @@ _ADDRESS = httpx2.URL("http://scripted/v1/chat/completions")
 class Scripted:
     """Answers by script. `upstream` has counted the calls, as the HTTP server's `/stats` does."""
 
-    def __init__(self, settings: Providers) -> None:
-        """Remember nothing yet."""
+    def __init__(self, settings: Providers, credentials: Credentials | None = None) -> None:
+        """Remember nothing yet. `credentials` are those of all providers of the process."""
         self.upstream = Upstream()
         self._player = Player(self.upstream)
         self._limit = settings.max_answer
-        self._credentials = Credentials()
+        self._credentials = credentials or Credentials()
 
     async def complete(self, call: Call) -> Reply:
         """Play the script and give the whole answer."""
@@ -55,7 +55,7 @@ class Scripted:
 
     async def _ask(self, call: Call, *, stream: bool) -> tuple[Answer, Reading]:
         deadlines = Deadlines.of(call.timeouts)
-        secret = self._credentials.resolve(call.model.credential)
+        secret = self._credentials.secret_of(call.model)
         content = chat.outgoing(call.body, call.model.upstream_model, stream=stream)
         script = {"script": script_of(call.model.options)} if call.model.options else None
         answer = await post(self._player, _ADDRESS, headers(call, secret), content, deadlines, script)

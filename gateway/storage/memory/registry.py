@@ -7,15 +7,15 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from gateway.domain.credentials import Sealed, stored_id
 from gateway.domain.errors import InvalidRequest, ModelExists, ModelNotFound, VersionConflict
 from gateway.domain.registry import Model
 from gateway.storage.audit import shown
 from gateway.storage.memory.changes import MemoryChanges
 from gateway.storage.paging import line_after, page_of
-from gateway.storage.ports import Change, Inventory, ModelFilter, Page, Registered, Sealed
+from gateway.storage.ports import Change, Inventory, ModelFilter, Page, Registered
 
 NOUN = "registry"
-STORED = "stored:"
 
 
 class MemoryAudit:
@@ -197,6 +197,14 @@ class MemoryModels:
             await self.arrange(alias, names, actor=actor)
         return True
 
+    async def reseal(self, sealed: Sealed) -> bool:
+        """Keep a credential as another key has encrypted it."""
+        for name, kept in self._sealed.items():
+            if kept.id == sealed.id and kept.goes_to == sealed.goes_to:
+                self._sealed[name] = sealed
+                return True
+        return False
+
     def _check_names(self, name: str, aliases: Sequence[str]) -> None:
         if name in self._aliases:
             raise ModelExists(f"`{name}` is an alias already.", param="name")
@@ -206,12 +214,12 @@ class MemoryModels:
 
     def _checked_credential(self, model: Model, sealed: Sealed | None) -> Sealed | None:
         """What is kept for the model from now on."""
-        if sealed is not None and model.credential != STORED + sealed.id:
+        if sealed is not None and model.credential != sealed.reference:
             raise ValueError("the model must name the credential that comes with it")
-        if model.credential is None or not model.credential.startswith(STORED):
+        if stored_id(model.credential) is None:
             return None
         kept = sealed or self._sealed.get(model.name)
-        if kept is None or model.credential != STORED + kept.id:
+        if kept is None or model.credential != kept.reference:
             raise InvalidRequest("This credential is not kept for this model.", param="credential")
         return kept
 

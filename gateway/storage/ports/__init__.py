@@ -24,7 +24,6 @@ from gateway.storage.ports.registry import (
     ModelFilter,
     Models,
     Registered,
-    Sealed,
 )
 from gateway.storage.ports.rules import Rules, RuleVersion
 from gateway.storage.ports.usage import Rollups
@@ -59,7 +58,6 @@ __all__ = [
     "Rollups",
     "RuleVersion",
     "Rules",
-    "Sealed",
     "Slots",
     "Store",
     "Told",

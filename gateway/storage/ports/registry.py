@@ -7,24 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from gateway.domain.credentials import Sealed
 from gateway.domain.inference import Kind
 from gateway.domain.registry import Model, ModelState
 from gateway.domain.tags import TagExpression
 from gateway.storage.ports.page import Page
-
-
-@dataclass(frozen=True, slots=True)
-class Sealed:
-    """A model's credential, encrypted: `key_id` names the key of the ring, `goes_to` the only origin it may be sent to.
-
-    `last_four` are the last characters of the secret, the most that is ever shown of it.
-    """
-
-    id: str
-    secret: bytes = field(repr=False)
-    key_id: str
-    last_four: str
-    goes_to: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +115,10 @@ class Models(Protocol):
         self, models: Sequence[Model], aliases: Mapping[str, Sequence[str]], *, actor: str = "seed"
     ) -> bool:
         """Keep these if the registry was never written, whichever replica is first; returns whether it was this one."""
+        ...
+
+    async def reseal(self, sealed: Sealed) -> bool:
+        """Keep a credential as another key has encrypted it; it is the same, so no change. False if it is gone."""
         ...
 
 

@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 from psycopg.types.json import Jsonb
 
+from gateway.domain.credentials import Sealed
 from gateway.domain.inference import Kind
 from gateway.domain.prices import Price
 from gateway.domain.registry import Capability, Model, ModelLimits, ModelState, Timeouts
-from gateway.storage.ports import Change, Registered, Sealed
+from gateway.storage.ports import Change, Registered
 from gateway.storage.postgres.rows import Row
 
 log = logging.getLogger(__name__)

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from gateway.domain.credentials import Sealed, stored_id
 from gateway.domain.errors import InvalidRequest, ModelExists, ModelNotFound, VersionConflict
 from gateway.domain.registry import Model
 from gateway.storage.audit import shown
 from gateway.storage.paging import line_after, page_of
-from gateway.storage.ports import Change, Inventory, ModelFilter, Page, Registered, Sealed
+from gateway.storage.ports import Change, Inventory, ModelFilter, Page, Registered
 from gateway.storage.postgres.database import Database, Transaction
 from gateway.storage.postgres.model_rows import (
     as_json,
@@ -28,7 +29,6 @@ from gateway.storage.text import storable
 
 NOUN: Final = "registry"
 ALIAS: Final = "alias"
-STORED: Final = "stored:"
 _BREATH: Final = 200  # rows between two looks at the event loop
 
 
@@ -169,7 +169,7 @@ class PostgresModels:
                 names = {"name": model.name, "aliases": list(wanted)}
                 await work.rows(Q.registry.leave, names)
                 await work.rows(Q.registry.join, names)
-            stored = _stored(model)
+            stored = stored_id(model.credential)
             await work.rows(Q.registry.forget_credentials, {"model": model.name, "id": stored})
             if sealed is not None and stored is not None:
                 await work.rows(Q.registry.keep_credential, sealed_row(sealed, model.name))
@@ -217,6 +217,16 @@ class PostgresModels:
                 await _arrange(work, alias, tuple(dict.fromkeys(names)), actor)
         return True
 
+    async def reseal(self, sealed: Sealed) -> bool:
+        """Keep a credential as another key has encrypted it."""
+        params = {
+            "id": sealed.id,
+            "goes_to": sealed.goes_to,
+            "secret": sealed.secret,
+            "key_id": sealed.key_id,
+        }
+        return await self._database.row(Q.registry.reseal, params) is not None
+
 
 async def _read(work: Transaction, name: str) -> Registered | None:
     row = await work.row(Q.registry.get, {"name": storable(name)})
@@ -258,17 +268,10 @@ async def _check_names(work: Transaction, name: str, aliases: Sequence[str]) -> 
 
 
 async def _check_credential(work: Transaction, model: Model, sealed: Sealed | None) -> None:
-    stored = _stored(model)
+    stored = stored_id(model.credential)
     if sealed is not None and sealed.id != stored:
         raise ValueError("the model must name the credential that comes with it")
     if stored is None or (sealed is not None and sealed.id == stored):
         return
     if await work.row(Q.registry.credential, {"model": model.name, "id": stored}) is None:
         raise InvalidRequest("This credential is not kept for this model.", param="credential")
-
-
-def _stored(model: Model) -> str | None:
-    """The id of the credential that is kept here, if the model has such a one."""
-    if model.credential is None or not model.credential.startswith(STORED):
-        return None
-    return model.credential.removeprefix(STORED)

@@ -4,7 +4,16 @@ from pathlib import Path
 import pytest
 
 from gateway.domain.secret import Secret
-from gateway.settings import Encryption, Local, Nats, Postgres, Settings, Temporal
+from gateway.settings import (
+    CredentialKeys,
+    Credentials,
+    Encryption,
+    Local,
+    Nats,
+    Postgres,
+    Settings,
+    Temporal,
+)
 from infra.local.ports import Ports
 from infra.local.stack import Stack, plan, ports_of
 from tests.unit.infra.tiny import folder_in
@@ -70,8 +79,9 @@ def test_a_base_moves_every_port(tmp_path: Path):
     assert made.env["GATEWAY_LOCAL_MODEL_URL"] == "http://127.0.0.1:21006/v1"
 
 
-def test_the_payload_key_is_random_and_stays(tmp_path: Path):
-    variable = "GATEWAY__TEMPORAL__ENCRYPTION__KEYS__LOCAL"
+@pytest.mark.parametrize("section", ["TEMPORAL", "CREDENTIALS"])
+def test_keys_are_random_and_stay(tmp_path: Path, section: str):
+    variable = f"GATEWAY__{section}__ENCRYPTION__KEYS__LOCAL"
     key = stack(tmp_path).env[variable]
     assert len(base64.b64decode(key)) == 32
     assert stack(tmp_path).env[variable] == key
@@ -79,7 +89,11 @@ def test_the_payload_key_is_random_and_stays(tmp_path: Path):
 
 
 def test_a_key_of_the_configuration_is_not_replaced(tmp_path: Path):
-    settings = Settings(temporal=Temporal(encryption=Encryption(active="mine", keys={"mine": Secret(KEY)})))
+    keys = {"mine": Secret(KEY)}
+    settings = Settings(
+        temporal=Temporal(encryption=Encryption(active="mine", keys=keys)),
+        credentials=Credentials(encryption=CredentialKeys(active="mine", keys=keys)),
+    )
     assert not [name for name in stack(tmp_path, settings).env if "ENCRYPTION" in name]
 
 

@@ -10,12 +10,14 @@ import pytest
 from gateway.domain.errors import StorageUnavailable
 from gateway.domain.prices import Price, PriceBook
 from gateway.domain.registry import Capability
+from gateway.providers.credentials import Credentials
+from gateway.registry.entries import Entries
 from gateway.registry.live import LiveRegistry
 from gateway.storage.memory import MemoryStore
-from tests.builders import a_model, a_registry
+from tests.builders import a_model
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
-SEED = a_registry(a_model("a"), a_model("b"), x=("b", "a"))
+SEED = Entries({"a": a_model("a"), "b": a_model("b")}, {"x": ("b", "a")})
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ def replica(store):
     async def prepare(_):
         """There is nothing to make ready."""
 
-    return lambda seed=SEED, prepare=prepare: LiveRegistry(store.models, seed, prepare)
+    return lambda seed=SEED, prepare=prepare: LiveRegistry(store.models, seed, prepare, Credentials())
 
 
 async def test_before_there_is_one_nobody_is_told_that_there_are_no_models(replica):
@@ -48,7 +50,7 @@ async def test_a_store_that_was_never_written_gets_the_seed_once(replica, store)
     assert list(one().models) == ["a", "b"]
     assert one().aliases == {"x": ("b", "a")}
     await store.models.delete("a", actor="ann")
-    other = replica(a_registry(a_model("c")))
+    other = replica(Entries({"c": a_model("c")}, {}))
     await other.reload()
     assert list(other().models) == ["b"]
 

@@ -116,3 +116,7 @@ VALUES (%(id)s, %(model)s, %(secret)s, %(key_id)s, %(last_four)s, %(goes_to)s);
 -- name: credential
 -- Whether a credential is kept for this model.
 SELECT last_four FROM credentials WHERE model = %(model)s AND id = %(id)s;
+
+-- name: reseal
+-- Keeps a credential as another key has encrypted it; it is the same credential, so nothing is announced.
+UPDATE credentials SET secret = %(secret)s, key_id = %(key_id)s WHERE id = %(id)s AND goes_to = %(goes_to)s RETURNING id;
