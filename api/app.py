@@ -12,7 +12,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from api.rest import codec, jobs, live, operators, requests, rules, usage
+from api.rest import codec, jobs, live, operators, prices, requests, rules, usage
 from api.rest.door import Door
 from api.rest.openai import models
 from api.rest.openai.chat import OPENAPI, ChatCompletions
@@ -21,6 +21,7 @@ from api.service.inference import InferenceService
 from api.service.jobs import JobsService
 from api.service.live import LiveService
 from api.service.models import ModelsService
+from api.service.prices import PricesService
 from api.service.requests import RequestsService
 from api.service.rules import RulesService
 from api.service.services import Services
@@ -62,6 +63,14 @@ def build_services(world: World) -> Services:
         models=ModelsService(world.registry, world.router),
         live=LiveService(world.registry, world.live),
         rules=RulesService(world.store.rules, world.texts, world.router, ledger, world.live),
+        prices=PricesService(
+            registry=world.registry,
+            table=world.prices,
+            prices=world.store.prices,
+            repricings=world.store.repricings,
+            engine=world.engine,
+            catch_up=lambda: world.feed.catch_up("prices"),
+        ),
     )
 
 
@@ -84,6 +93,7 @@ def build_app(world: World, services: Services, checks: Callable[[], Mapping[str
     app.include_router(live.router(world.identity, services.live))
     app.include_router(rules.router(world.identity, services.rules))
     app.include_router(jobs.router(world.identity, services.jobs, settings.api))
+    app.include_router(prices.router(world.identity, services.prices, settings.api))
     temporal = settings.temporal
     app.include_router(
         requests.router(world.identity, services.requests, temporal.ui_url, temporal.namespace)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from activities.delivery import DeliveryActivities
 from activities.inference import CallerActivities, JobActivities
+from activities.prices import PriceActivities
 from activities.requests import RequestActivities
 from activities.routing import RoutingActivities
 from gateway.wiring import World
@@ -24,4 +25,5 @@ def hands_of(world: World) -> Hands:
         ),
         requests=RequestActivities(world.recorder, world.store.jobs, world.exchanges),
         delivery=DeliveryActivities({}),
+        prices=PriceActivities(world.store.prices, world.store.repricings),
     )

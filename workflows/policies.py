@@ -36,6 +36,16 @@ RECORD_THERE: dict[str, Any] = {
 }
 """The same in the process that holds the caller's connection: it takes the task soon, or it is dead."""
 
+BOOKS: dict[str, Any] = {"start_to_close_timeout": timedelta(seconds=30), "retry_policy": _UNTIL_DONE}
+"""Writing to the books where nobody waits for it."""
+
+REPRICE: dict[str, Any] = {
+    "start_to_close_timeout": timedelta(minutes=5),
+    "heartbeat_timeout": timedelta(seconds=30),
+    "retry_policy": _UNTIL_DONE,
+}
+"""A part of the ledger: whoever takes it up again goes on where its books end, and once they are closed stops."""
+
 DELIVER: dict[str, Any] = {
     "start_to_close_timeout": timedelta(seconds=30),
     "retry_policy": RetryPolicy(

@@ -13,11 +13,13 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from activities.delivery import DeliveryActivities
 from activities.inference import CallerActivities, JobActivities
+from activities.prices import PriceActivities
 from activities.requests import RequestActivities
 from activities.routing import RoutingActivities
 from gateway.settings import Settings
 from gateway.temporal.client import process_queue
 from workflows.inference import InferenceWorkflow
+from workflows.reprice import RepriceWorkflow
 
 # Pure modules and compiled ones: loading them anew for each workflow costs milliseconds and finds nothing.
 _PASSED = (
@@ -43,6 +45,7 @@ class Hands:
     job: JobActivities
     requests: RequestActivities
     delivery: DeliveryActivities
+    prices: PriceActivities
 
     @property
     def local(self) -> list[Callable[..., Any]]:
@@ -54,6 +57,12 @@ class Hands:
             self.requests.record,
             self.job.recover,
         ]
+
+    @property
+    def apart(self) -> list[Callable[..., Any]]:
+        """What worker processes do, whichever of them is free."""
+        prices = self.prices
+        return [self.job.call_model, self.delivery.deliver, prices.begin, prices.step, prices.end]
 
 
 def runner(*, sandbox: bool) -> WorkflowRunner:
@@ -100,8 +109,8 @@ def job_workers(client: Client, settings: Settings, hands: Hands) -> Sequence[Wo
     jobs = Worker(
         client,
         task_queue=temporal.jobs_queue,
-        workflows=[InferenceWorkflow],
-        activities=[*hands.local, hands.job.call_model, hands.delivery.deliver],
+        workflows=[InferenceWorkflow, RepriceWorkflow],
+        activities=[*hands.local, *hands.apart],
         workflow_runner=runner(sandbox=temporal.sandbox),
         debug_mode=not temporal.sandbox,  # on the event loop, without threads: see docs/decisions/0007
         max_workflow_task_external_storage_concurrency=1,  # we use none, and more makes a task for each payload

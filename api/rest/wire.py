@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, PlainSerializer
 
 from api.rest.decisions import DecisionShape, decision_shape
 from gateway.domain.inference import Attempt, Failure, Traits, Usage, telling
 from gateway.domain.jobs import Job
 from gateway.storage.ports import Record
+
+# Without an exponent: not every reader of decimals knows one.
+Usd = Annotated[Decimal, PlainSerializer(lambda usd: f"{usd:f}", return_type=str)]
 
 
 class _Shape(BaseModel):
@@ -68,7 +71,7 @@ class JobShape(_Shape):
     deadline: datetime
     attempts: int
     usage: UsageShape | None
-    cost_usd: Decimal | None
+    cost_usd: Usd | None
     result: Any = None
     error: FailureShape | None
     deliver: Mapping[str, str]
@@ -78,7 +81,10 @@ class JobShape(_Shape):
 
 
 class AttemptShape(_Shape):
-    """One try at one model; times in milliseconds."""
+    """One try at one model; times in milliseconds.
+
+    `cost_usd` is what the ledger holds, `cost_corrected_usd` what it cost after all, where `cost_corrected` says so.
+    """
 
     number: int
     model: str
@@ -90,8 +96,10 @@ class AttemptShape(_Shape):
     total_ms: float
     first_token_ms: float | None
     usage: UsageShape | None
-    cost_usd: Decimal | None
+    cost_usd: Usd | None
     cost_unknown: bool
+    cost_corrected: bool
+    cost_corrected_usd: Usd | None
     finish_reason: str | None
     provider_request_id: str | None
     error: FailureShape | None
@@ -116,7 +124,8 @@ class RequestShape(_Shape):
     """A request of the ledger; `prompt` and `answer` only for those who may read prompts.
 
     `decisions`, of one request that is asked for by its id, are the one at acceptance and the last few that followed
-    failures; models that the reader may not know are left out of them.
+    failures; models that the reader may not know are left out of them. `cost_usd` is what the ledger holds,
+    `cost_corrected_usd` what it cost after all, where `cost_corrected` says so.
     """
 
     id: str
@@ -144,8 +153,10 @@ class RequestShape(_Shape):
     overhead_ms: float | None
     total_ms: float
     usage: UsageShape | None
-    cost_usd: Decimal | None
+    cost_usd: Usd | None
     cost_unknown: bool
+    cost_corrected: bool
+    cost_corrected_usd: Usd | None
     error: FailureShape | None
     attempts: list[AttemptShape]
     tags: Mapping[str, str]
@@ -233,8 +244,10 @@ def job_shape(job: Job, result: bytes | None = None) -> JobShape:
     )
 
 
-def attempt_shape(attempt: Attempt, *, operator: bool) -> AttemptShape:
-    """An attempt as we show it."""
+def attempt_shape(
+    attempt: Attempt, corrected: Mapping[int, Decimal | None], *, operator: bool
+) -> AttemptShape:
+    """An attempt as we show it; `corrected` has the costs of those whose cost was corrected, by their numbers."""
     return AttemptShape(
         number=attempt.number,
         model=attempt.model,
@@ -248,6 +261,8 @@ def attempt_shape(attempt: Attempt, *, operator: bool) -> AttemptShape:
         usage=usage_shape(attempt.usage),
         cost_usd=attempt.cost_usd,
         cost_unknown=attempt.cost_usd is None,
+        cost_corrected=attempt.number in corrected,
+        cost_corrected_usd=corrected.get(attempt.number),
         finish_reason=attempt.finish_reason,
         provider_request_id=attempt.provider_request_id,
         error=failure_shape(attempt.failure, operator=operator),
@@ -301,8 +316,10 @@ def request_shape(record: Record, *, operator: bool, workflow_url: str | None = 
         usage=usage_shape(settlement.usage),
         cost_usd=settlement.cost_usd,
         cost_unknown=settlement.cost_usd is None,
+        cost_corrected=bool(record.corrected_usd),
+        cost_corrected_usd=record.cost_corrected_usd if record.corrected_usd else None,
         error=failure_shape(settlement.failure, operator=operator),
-        attempts=[attempt_shape(a, operator=operator) for a in settlement.attempts],
+        attempts=[attempt_shape(a, record.corrected_usd, operator=operator) for a in settlement.attempts],
         tags=request.tags,
         metadata=request.metadata,
         workflow_id=request.id,

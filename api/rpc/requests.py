@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from decimal import Decimal
 
 from api.rpc.common import DURABILITY, STATUS, failure_message, tokens
 from api.rpc.decisions import decision_message
@@ -78,12 +79,17 @@ def request_message(record: Record, *, operator: bool, workflow_url: str | None 
         finished_at=timestamp(settlement.finished_at),
         deadline=timestamp(request.deadline),
         timings=timings,
-        attempts=[attempt_message(attempt, operator=operator) for attempt in settlement.attempts],
+        attempts=[
+            attempt_message(attempt, record.corrected_usd, operator=operator)
+            for attempt in settlement.attempts
+        ],
         decision=settlement.decision,
         candidates=request.candidates,
         rules_version=request.rules_version,
         usage=tokens(settlement.usage),
         cost_usd=decimal(settlement.cost_usd),
+        cost_corrected=bool(record.corrected_usd),
+        cost_corrected_usd=decimal(record.cost_corrected_usd) if record.corrected_usd else None,
         error=failure_message(settlement.failure, operator=operator),
         durability=DURABILITY[request.durability],
         workflow_id=request.id,
@@ -116,8 +122,10 @@ def facts_message(traits: Traits) -> pb.RequestFacts:
     )
 
 
-def attempt_message(attempt: Attempt, *, operator: bool) -> pb.Attempt:
-    """One try at one model."""
+def attempt_message(
+    attempt: Attempt, corrected: Mapping[int, Decimal | None], *, operator: bool
+) -> pb.Attempt:
+    """One try at one model; `corrected` has the costs of those whose cost was corrected, by their numbers."""
     return pb.Attempt(
         number=attempt.number,
         model=attempt.model,
@@ -131,6 +139,8 @@ def attempt_message(attempt: Attempt, *, operator: bool) -> pb.Attempt:
         error=failure_message(attempt.failure, operator=operator),
         usage=tokens(attempt.usage),
         cost_usd=decimal(attempt.cost_usd),
+        cost_corrected=attempt.number in corrected,
+        cost_corrected_usd=decimal(corrected.get(attempt.number)),
         finish_reason=attempt.finish_reason or "",
         provider_request_id=attempt.provider_request_id or "",
     )

@@ -18,13 +18,23 @@ from api.rpc.inference import InferenceServicer
 from api.rpc.jobs import JobsServicer
 from api.rpc.live import LiveServicer
 from api.rpc.models import ModelsServicer
+from api.rpc.prices import PricesServicer
 from api.rpc.requests import RequestsServicer
 from api.rpc.rules import RulesServicer
 from api.rpc.usage import UsageServicer
 from api.service.services import Services
 from gateway.identity import Identify
 from gateway.settings import Api, Settings
-from gateway.v1 import inference_pb2, jobs_pb2, live_pb2, models_pb2, requests_pb2, rules_pb2, usage_pb2
+from gateway.v1 import (
+    inference_pb2,
+    jobs_pb2,
+    live_pb2,
+    models_pb2,
+    prices_pb2,
+    requests_pb2,
+    rules_pb2,
+    usage_pb2,
+)
 
 # Its messages are v1alpha's under another name, so that one servicer speaks for both.
 _REFLECTION_V1 = "grpc.reflection.v1.ServerReflection"
@@ -54,6 +64,7 @@ def build_server(
         jobs_pb2.DESCRIPTOR.services_by_name["JobsService"]: JobsServicer(services.jobs),
         live_pb2.DESCRIPTOR.services_by_name["LiveService"]: LiveServicer(services.live),
         models_pb2.DESCRIPTOR.services_by_name["ModelsService"]: ModelsServicer(services.models),
+        prices_pb2.DESCRIPTOR.services_by_name["PricesService"]: PricesServicer(services.prices),
         requests_pb2.DESCRIPTOR.services_by_name["RequestsService"]: RequestsServicer(
             services.requests, link
         ),

@@ -8,6 +8,7 @@ from api.service.inference import InferenceService
 from api.service.jobs import JobsService
 from api.service.live import LiveService
 from api.service.models import ModelsService
+from api.service.prices import PricesService
 from api.service.requests import RequestsService
 from api.service.rules import RulesService
 from api.service.usage import UsageService
@@ -24,3 +25,4 @@ class Services:
     models: ModelsService
     live: LiveService
     rules: RulesService
+    prices: PricesService

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from gateway.domain.inference import Attempt, Outcome, Usage
 
@@ -45,6 +45,11 @@ class Tier:
     audio_output_usd: Decimal | None = None
     image_input_usd: Decimal | None = None
     image_output_usd: Decimal | None = None
+
+    def parts(self) -> dict[str, Decimal]:
+        """What it says, by the names of its fields."""
+        found = {part: getattr(self, part) for part in TOKEN_PARTS}
+        return {part: usd for part, usd in found.items() if usd is not None}
 
 
 TOKEN_PARTS: Final = tuple(f.name for f in fields(Tier) if f.name != "over")
@@ -96,8 +101,8 @@ class Price:
         if not reached:
             return self
         tier = max(reached, key=lambda tier: tier.over)
-        said = {part: getattr(tier, part) for part in TOKEN_PARTS}
-        return replace(self, tiers=(), **{part: usd for part, usd in said.items() if usd is not None})
+        said: dict[str, Any] = tier.parts()
+        return replace(self, tiers=(), **said)
 
     def cost(self, usage: Usage, took: timedelta | None = None) -> Decimal | None:
         """The exact cost in USD, unrounded; None when a part of it is not known."""

@@ -117,6 +117,33 @@ class Engine:
             telemetry.EAGER_STARTS.labels("here" if eager else "queued").inc()
         return True
 
+    async def run(self, workflow: str, argument: object, *, id_: str, caller: str) -> bool:
+        """Start a workflow of another kind on the jobs' queue; returns once it is committed: False if it was before.
+
+        Raises EngineUnavailable, and then the start may have been committed all the same.
+        """
+        attributes = [
+            SearchAttributePair(CALLER, caller),
+            SearchAttributePair(KIND, workflow.lower()),
+            SearchAttributePair(STATUS, Status.IN_PROGRESS.value),
+        ]
+
+        async def start() -> None:
+            await self.client.start_workflow(
+                workflow,
+                argument,
+                id=id_,
+                task_queue=self._settings.jobs_queue,
+                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+                search_attributes=TypedSearchAttributes(attributes),
+            )
+
+        try:
+            return await self._ask(start)
+        except WorkflowAlreadyStartedError:
+            return False
+
     async def _started(self, request: InferenceRequest) -> WorkflowHandle[Any, Any]:
         job = request.mode is Mode.JOB
         return await self.client.start_workflow(

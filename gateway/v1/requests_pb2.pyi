@@ -41,7 +41,7 @@ OUTCOME_INTERRUPTED: Outcome
 OUTCOME_ABANDONED: Outcome
 
 class Request(_message.Message):
-    __slots__ = ("id", "status", "kind", "mode", "endpoint", "door", "caller", "model", "served_model", "provider", "accepted_at", "finished_at", "deadline", "timings", "attempts", "decision", "candidates", "rules_version", "usage", "cost_usd", "error", "durability", "workflow_id", "workflow_url", "trace_id", "client_request_id", "tags", "metadata", "prompt", "answer", "registry_version", "decisions", "facts")
+    __slots__ = ("id", "status", "kind", "mode", "endpoint", "door", "caller", "model", "served_model", "provider", "accepted_at", "finished_at", "deadline", "timings", "attempts", "decision", "candidates", "rules_version", "usage", "cost_usd", "error", "durability", "workflow_id", "workflow_url", "trace_id", "client_request_id", "tags", "metadata", "prompt", "answer", "registry_version", "decisions", "facts", "cost_corrected", "cost_corrected_usd")
     class TagsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -89,6 +89,8 @@ class Request(_message.Message):
     REGISTRY_VERSION_FIELD_NUMBER: _ClassVar[int]
     DECISIONS_FIELD_NUMBER: _ClassVar[int]
     FACTS_FIELD_NUMBER: _ClassVar[int]
+    COST_CORRECTED_FIELD_NUMBER: _ClassVar[int]
+    COST_CORRECTED_USD_FIELD_NUMBER: _ClassVar[int]
     id: str
     status: _common_pb2.Status
     kind: str
@@ -122,7 +124,9 @@ class Request(_message.Message):
     registry_version: str
     decisions: _containers.RepeatedCompositeFieldContainer[_decision_pb2.Decision]
     facts: RequestFacts
-    def __init__(self, id: _Optional[str] = ..., status: _Optional[_Union[_common_pb2.Status, str]] = ..., kind: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., endpoint: _Optional[str] = ..., door: _Optional[str] = ..., caller: _Optional[str] = ..., model: _Optional[str] = ..., served_model: _Optional[str] = ..., provider: _Optional[str] = ..., accepted_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., decision: _Optional[_Iterable[str]] = ..., candidates: _Optional[_Iterable[str]] = ..., rules_version: _Optional[str] = ..., usage: _Optional[_Union[_common_pb2.TokenUsage, _Mapping]] = ..., cost_usd: _Optional[str] = ..., error: _Optional[_Union[_common_pb2.Failure, _Mapping]] = ..., durability: _Optional[_Union[_common_pb2.Durability, str]] = ..., workflow_id: _Optional[str] = ..., workflow_url: _Optional[str] = ..., trace_id: _Optional[str] = ..., client_request_id: _Optional[str] = ..., tags: _Optional[_Mapping[str, str]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., prompt: _Optional[str] = ..., answer: _Optional[str] = ..., registry_version: _Optional[str] = ..., decisions: _Optional[_Iterable[_Union[_decision_pb2.Decision, _Mapping]]] = ..., facts: _Optional[_Union[RequestFacts, _Mapping]] = ...) -> None: ...
+    cost_corrected: bool
+    cost_corrected_usd: str
+    def __init__(self, id: _Optional[str] = ..., status: _Optional[_Union[_common_pb2.Status, str]] = ..., kind: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., endpoint: _Optional[str] = ..., door: _Optional[str] = ..., caller: _Optional[str] = ..., model: _Optional[str] = ..., served_model: _Optional[str] = ..., provider: _Optional[str] = ..., accepted_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., decision: _Optional[_Iterable[str]] = ..., candidates: _Optional[_Iterable[str]] = ..., rules_version: _Optional[str] = ..., usage: _Optional[_Union[_common_pb2.TokenUsage, _Mapping]] = ..., cost_usd: _Optional[str] = ..., error: _Optional[_Union[_common_pb2.Failure, _Mapping]] = ..., durability: _Optional[_Union[_common_pb2.Durability, str]] = ..., workflow_id: _Optional[str] = ..., workflow_url: _Optional[str] = ..., trace_id: _Optional[str] = ..., client_request_id: _Optional[str] = ..., tags: _Optional[_Mapping[str, str]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., prompt: _Optional[str] = ..., answer: _Optional[str] = ..., registry_version: _Optional[str] = ..., decisions: _Optional[_Iterable[_Union[_decision_pb2.Decision, _Mapping]]] = ..., facts: _Optional[_Union[RequestFacts, _Mapping]] = ..., cost_corrected: _Optional[bool] = ..., cost_corrected_usd: _Optional[str] = ...) -> None: ...
 
 class RequestFacts(_message.Message):
     __slots__ = ("input_tokens", "max_output", "body_bytes", "needs", "images", "conversation", "select", "prefer", "exclude", "max_cost_usd")
@@ -161,7 +165,7 @@ class Timings(_message.Message):
     def __init__(self, queue_ms: _Optional[float] = ..., overhead_ms: _Optional[float] = ..., first_token_ms: _Optional[float] = ..., total_ms: _Optional[float] = ...) -> None: ...
 
 class Attempt(_message.Message):
-    __slots__ = ("number", "model", "provider", "upstream_model", "reason", "outcome", "started_at", "total_ms", "first_token_ms", "error", "usage", "cost_usd", "finish_reason", "provider_request_id")
+    __slots__ = ("number", "model", "provider", "upstream_model", "reason", "outcome", "started_at", "total_ms", "first_token_ms", "error", "usage", "cost_usd", "finish_reason", "provider_request_id", "cost_corrected", "cost_corrected_usd")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
@@ -176,6 +180,8 @@ class Attempt(_message.Message):
     COST_USD_FIELD_NUMBER: _ClassVar[int]
     FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    COST_CORRECTED_FIELD_NUMBER: _ClassVar[int]
+    COST_CORRECTED_USD_FIELD_NUMBER: _ClassVar[int]
     number: int
     model: str
     provider: str
@@ -190,7 +196,9 @@ class Attempt(_message.Message):
     cost_usd: str
     finish_reason: str
     provider_request_id: str
-    def __init__(self, number: _Optional[int] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., upstream_model: _Optional[str] = ..., reason: _Optional[str] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., total_ms: _Optional[float] = ..., first_token_ms: _Optional[float] = ..., error: _Optional[_Union[_common_pb2.Failure, _Mapping]] = ..., usage: _Optional[_Union[_common_pb2.TokenUsage, _Mapping]] = ..., cost_usd: _Optional[str] = ..., finish_reason: _Optional[str] = ..., provider_request_id: _Optional[str] = ...) -> None: ...
+    cost_corrected: bool
+    cost_corrected_usd: str
+    def __init__(self, number: _Optional[int] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., upstream_model: _Optional[str] = ..., reason: _Optional[str] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., total_ms: _Optional[float] = ..., first_token_ms: _Optional[float] = ..., error: _Optional[_Union[_common_pb2.Failure, _Mapping]] = ..., usage: _Optional[_Union[_common_pb2.TokenUsage, _Mapping]] = ..., cost_usd: _Optional[str] = ..., finish_reason: _Optional[str] = ..., provider_request_id: _Optional[str] = ..., cost_corrected: _Optional[bool] = ..., cost_corrected_usd: _Optional[str] = ...) -> None: ...
 
 class RequestsServiceGetRequest(_message.Message):
     __slots__ = ("id",)

@@ -14,6 +14,7 @@ from gateway.v1.inference_pb2_grpc import InferenceServiceStub
 from gateway.v1.jobs_pb2_grpc import JobsServiceStub
 from gateway.v1.live_pb2_grpc import LiveServiceStub
 from gateway.v1.models_pb2_grpc import ModelsServiceStub
+from gateway.v1.prices_pb2_grpc import PricesServiceStub
 from gateway.v1.requests_pb2_grpc import RequestsServiceStub
 from gateway.v1.rules_pb2_grpc import RulesServiceStub
 from tests.api import rpc
@@ -30,6 +31,7 @@ class Doors:
         self.rest = rest
         self.chat = InferenceServiceStub(channel)
         self.jobs = JobsServiceStub(channel)
+        self.prices = PricesServiceStub(channel)
         self.requests = RequestsServiceStub(channel)
         self.models = ModelsServiceStub(channel)
         self.live = LiveServiceStub(channel)

@@ -8,19 +8,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
 import msgspec
+from temporalio.testing import ActivityEnvironment
 
+from activities.prices import End, PriceActivities, Reprice, Step
 from api.rpc.server import build_server
 from api.service.admission import Admission
 from api.service.inference import InferenceService
 from api.service.jobs import JobsService
 from api.service.live import LiveService
 from api.service.models import ModelsService
+from api.service.prices import PricesService
 from api.service.requests import RequestsService
 from api.service.rules import RulesService
 from api.service.services import Services
@@ -28,7 +31,8 @@ from api.service.usage import UsageService
 from gateway.attempt import Attempts, Try
 from gateway.domain.errors import EngineUnavailable, StorageUnavailable, Unauthenticated
 from gateway.domain.identity import Caller, Right
-from gateway.domain.inference import Attempt, InferenceRequest, Mode, settle
+from gateway.domain.inference import Attempt, InferenceRequest, Mode, Status, settle
+from gateway.domain.prices import PriceBook
 from gateway.domain.registry import ModelLimits, ModelState, Registry
 from gateway.domain.retries import Now, next_choice
 from gateway.domain.rules import RuleSet
@@ -38,8 +42,10 @@ from gateway.hedge import Hedges
 from gateway.limiter import Concurrency, Gate, Limiter
 from gateway.live.breakers import policy_of
 from gateway.live.vitals import Vitals
+from gateway.prices import PriceTable
 from gateway.providers.catalogue import open_provider
 from gateway.providers.ports import CallTimeouts
+from gateway.published import Unpublished
 from gateway.recorder import Recorder
 from gateway.router import Router
 from gateway.settings import Api, Inference, Settings
@@ -85,6 +91,8 @@ class Engine:
     ) -> None:
         self.up = True
         self.crowded = False
+        self.repricing = asyncio.Event()  # cleared, repricings stand still
+        self.repricing.set()
         self._exchanges = exchanges
         self._attempts = attempts
         self._recorder = recorder
@@ -103,9 +111,29 @@ class Engine:
         self._running[request.id] = asyncio.create_task(story)
         return True
 
+    async def run(self, workflow: str, argument: Any, *, id_: str, caller: str) -> bool:
+        """Begin the story of a repricing."""
+        assert (workflow, bool(caller)) == ("Reprice", True)
+        if not self.up:
+            raise EngineUnavailable
+        self._running[id_] = asyncio.create_task(self._reprice(argument))
+        return True
+
+    async def _reprice(self, reprice: Reprice) -> None:
+        activities = PriceActivities(self._store.prices, self._store.repricings)
+        status = Status.COMPLETED
+        try:
+            await activities.begin(reprice)
+            await self.repricing.wait()
+            while not await ActivityEnvironment().run(activities.step, Step(reprice.id)):
+                pass
+        except asyncio.CancelledError:
+            status = Status.CANCELLED
+        await activities.end(End(reprice.id, status))
+
     async def cancel(self, workflow_id: str) -> bool:
-        """Cancel a job."""
-        return self._running[workflow_id].cancel()
+        """Cancel a job, or a repricing."""
+        return workflow_id in self._running and self._running[workflow_id].cancel()
 
     async def _job(self, request: InferenceRequest) -> None:
         assert request.mode is Mode.JOB
@@ -187,13 +215,18 @@ def a_world(settings: Settings | None = None, rules: RuleSet | None = None) -> W
     """A process of its own."""
     settings = settings or Settings(inference=Inference(deadline=timedelta(seconds=20)), api=Api(grpc_port=0))
     models = registry()
+    in_force = [models]
+
+    def charge(book: PriceBook) -> None:
+        in_force[0] = replace(models, prices=book)
+
     provider: Any = open_provider("scripted", settings.providers)
     store, exchanges = MemoryStore(), Exchanges("here")
     breaker = settings.health.breaker
     vitals = Vitals("here", policy_of(breaker), serve_all_open=breaker.all_open == "serve")
     limiter = Limiter(store.buckets, settings.limits, lambda: 1)
     attempts = Attempts(
-        lambda: models,
+        lambda: in_force[0],
         {"scripted": provider},
         CallTimeouts(_QUICK, _QUICK * 10, _QUICK * 10),
         vitals,
@@ -221,6 +254,16 @@ def a_world(settings: Settings | None = None, rules: RuleSet | None = None) -> W
         storage_up=lambda: True,
     )
     ledger = RequestsService(store.requests, lambda: models)
+    table = PriceTable(store.prices, charge)
+    prices = PricesService(
+        registry=lambda: in_force[0],
+        table=table,
+        prices=store.prices,
+        repricings=store.repricings,
+        engine=engine,
+        catch_up=table.reload,
+        lookup=lambda model: Unpublished(f"nobody publishes a price of {model.name}"),
+    )
     return World(
         settings=settings,
         store=store,
@@ -236,6 +279,7 @@ def a_world(settings: Settings | None = None, rules: RuleSet | None = None) -> W
             models=ModelsService(lambda: models, router),
             live=LiveService(lambda: models, vitals.facts),
             rules=RulesService(store.rules, RuleReader(), router, ledger, vitals.facts),
+            prices=prices,
         ),
         vitals=vitals,
     )

@@ -14,6 +14,7 @@ from temporalio.worker import Worker
 
 from activities.delivery import DeliveryActivities
 from activities.inference import CallerActivities, JobActivities
+from activities.prices import PriceActivities
 from activities.requests import RequestActivities
 from activities.routing import RoutingActivities
 from gateway.attempt import Attempts
@@ -116,6 +117,7 @@ def a_process(
         JobActivities(attempts, store.claims, lambda: models, origin, timedelta(milliseconds=200)),
         RequestActivities(recorder, store.jobs, exchanges),
         DeliveryActivities({}),
+        PriceActivities(store.prices, store.repricings),
     )
     return Process(client, store, exchanges, attempts, recorder, router, hands, provider)
 

@@ -96,7 +96,7 @@ async def _cancelled(client: Client) -> Handle:
 async def _elsewhere(client: Client) -> Handle:
     """The workflow runs in another process than the one that holds the connection."""
     here = a_process(client, "here")
-    other = a_process(await _connected(client.service_client.config.target_host), "elsewhere", here.store)
+    other = a_process(await connected(client.service_client.config.target_host), "elsewhere", here.store)
     exchange = here.exchange(a_request())
     async with serving(other):
         handle = await here.start(exchange.request)
@@ -215,7 +215,8 @@ SCENARIOS: MappingProxyType[str, Callable[[Client], Awaitable[Handle]]] = Mappin
 
 
 # ---- keeping them ------------------------------------------------------------------------------------------------
-async def _connected(address: str) -> Client:
+async def connected(address: str) -> Client:
+    """A client whose histories say nothing of this machine."""
     # Histories carry their clients' identity, which would be this machine's name.
     return await Client.connect(address, data_converter=CONVERTER, identity="recorder")
 
@@ -235,20 +236,25 @@ async def _until(handle: Handle, step: str) -> None:
 async def record(address: str, names: list[str]) -> None:
     """Play the scenarios, and write each history to its file."""
     HISTORIES.mkdir(exist_ok=True)
-    client = await _connected(address)
+    client = await connected(address)
     for name in names:
         async with asyncio.timeout(_PATIENCE):
             handle = await SCENARIOS[name](client)
-        history = await handle.fetch_history()
-        kept = {"workflow_id": history.workflow_id, **json.loads(history.to_json())}
-        path = HISTORIES / f"{name}.json"
-        path.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n", "utf-8")
-        sys.stdout.write(f"{name}: {', '.join(story(history))}\n")
+        await keep(handle, HISTORIES / f"{name}.json")
 
 
-def kept(name: str) -> WorkflowHistory:
+async def keep(handle: WorkflowHandle[Any, Any], path: Path) -> None:
+    """Write a workflow's history to a file."""
+    history = await handle.fetch_history()
+    said = {"workflow_id": history.workflow_id, **json.loads(history.to_json())}
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(said, indent=1, sort_keys=True) + "\n", "utf-8")  # noqa: ASYNC240  nobody waits
+    sys.stdout.write(f"{path.stem}: {', '.join(story(history))}\n")
+
+
+def kept(name: str, folder: Path = HISTORIES) -> WorkflowHistory:
     """A history as it was recorded."""
-    said = json.loads((HISTORIES / f"{name}.json").read_text("utf-8"))
+    said = json.loads((folder / f"{name}.json").read_text("utf-8"))
     return WorkflowHistory.from_json(said.pop("workflow_id"), said)
 
 
