@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, NoReturn, TypeVar
 
@@ -16,8 +18,9 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway.domain.errors import StorageUnavailable
-from gateway.domain.identity import AGENT_RIGHTS, ALL_RIGHTS, Caller, CallerKind, Key, Right
+from gateway.domain.identity import AGENT_RIGHTS, ALL_RIGHTS, Budget, Caller, CallerKind, Key, Period, Right
 from gateway.domain.secret import Secret
+from gateway.domain.tags import parse_tags
 from gateway.domain.units import parse_duration
 from gateway.identity import digest_of, new_key
 from gateway.ids import new_id
@@ -28,6 +31,8 @@ from gateway.storage.ports import Keys
 T = TypeVar("T")
 
 ADMIN = "admin"
+NONE = "none"
+_BUDGET = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*/\s*(day|month)")
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 
@@ -50,6 +55,13 @@ def create(
     expires: Annotated[
         str | None, typer.Option(help="How long the key is valid, such as 90d; for ever, unless said.")
     ] = None,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option(help="A tag of a new caller, for rules, such as team=search (repeat it)."),
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="What a new caller may spend in USD, such as 10/day or 250/month.")
+    ] = None,
     note: Annotated[str, typer.Option(help="What the key is for.")] = "",
 ) -> None:
     """Make a key and print it, alone, on the standard output: it cannot be shown again."""
@@ -61,11 +73,13 @@ def create(
         kind=kind or CallerKind.AGENT,
         rights=frozenset(right) if right else AGENT_RIGHTS,
         models=frozenset(model) if model else None,
+        tags=_tags(tag),
+        budget=_budget(budget),
     )
 
     async def make(keys: Keys) -> tuple[Secret, Key, Caller]:
         kept = await keys.add_caller(wanted)
-        _refuse_changes(kept, kind=kind, rights=right, models=model)
+        _refuse_changes(kept, wanted, kind=kind, rights=right, models=model)
         secret, key = new_key(kept.id, now, expires_at=expires_at, note=note)
         await keys.add_key(key)
         return secret, key, kept
@@ -73,7 +87,7 @@ def create(
     secret, key, kept = _run(make)
     sys.stderr.write(
         f"key {key.id} of {kept.kind.value} {kept.name}; rights: {_rights(kept)}; models: {_models(kept)}; "
-        f"expires: {_day(key.expires_at, 'never')}\n"
+        f"tags: {_told(kept.tags)}; budget: {_limit(kept.budget)}; expires: {_day(key.expires_at, 'never')}\n"
     )
     sys.stdout.write(f"{secret.reveal()}\n")
 
@@ -87,7 +101,18 @@ def list_() -> None:
 
     now = datetime.now(UTC)
     table = Table(
-        "key", "caller", "kind", "rights", "models", "ends in", "created", "state", "note", box=None
+        "key",
+        "caller",
+        "kind",
+        "rights",
+        "models",
+        "tags",
+        "budget",
+        "ends in",
+        "created",
+        "state",
+        "note",
+        box=None,
     )
     for caller, key in _run(look):
         table.add_row(
@@ -96,6 +121,8 @@ def list_() -> None:
             caller.kind.value,
             _rights(caller),
             _models(caller),
+            _told(caller.tags),
+            _limit(caller.budget),
             key.last_four,
             _day(key.created_at),
             _state(key, now),
@@ -115,6 +142,39 @@ def revoke(key_id: Annotated[str, typer.Argument(help="The key's id, as `list` s
     if not _run(end):
         _give_up("There is no valid key of this id.")
     sys.stderr.write(f"key {key_id} is revoked\n")
+
+
+@app.command(name="set")
+def set_(
+    caller: Annotated[str, typer.Argument(help="The caller's name.")],
+    tag: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A tag, such as team=search (repeat it): these instead of its own; `none` for none."
+        ),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(help="What it may spend in USD, such as 10/day or 250/month; `none` for any."),
+    ] = None,
+) -> None:
+    """Change a caller's tags or its budget: every replica knows within seconds."""
+    tags = None if tag is None else {} if tag == [NONE] else _tags(tag)
+    limit = None if budget in (None, NONE) else _budget(budget)
+
+    async def change(keys: Keys) -> bool:
+        known = tags is None or await keys.set_tags(caller, tags)
+        return known and (budget is None or await keys.set_budget(caller, limit))
+
+    if tag is None and budget is None:
+        raise typer.BadParameter("say --tag, --budget or both")
+    if not _run(change):
+        _give_up(f"There is no caller {caller}.")
+    said = [
+        *([] if tags is None else [f"tags: {_told(tags)}"]),
+        *([] if budget is None else [f"budget: {_limit(limit)}"]),
+    ]
+    sys.stderr.write(f"caller {caller}; {'; '.join(said)}\n")
 
 
 @app.command()
@@ -159,7 +219,12 @@ def _run(work: Callable[[Keys], Awaitable[T]]) -> T:
 
 
 def _refuse_changes(
-    kept: Caller, *, kind: CallerKind | None, rights: list[Right] | None, models: list[str] | None
+    kept: Caller,
+    wanted: Caller,
+    *,
+    kind: CallerKind | None,
+    rights: list[Right] | None,
+    models: list[str] | None,
 ) -> None:
     """Give up when a caller that is kept differs from what was asked for: a key is no way to change a caller."""
     differ = [
@@ -168,11 +233,16 @@ def _refuse_changes(
             (kind, kept.kind is kind, f"its kind is {kept.kind.value}"),
             (rights, kept.rights == frozenset(rights or ()), f"its rights are {_rights(kept)}"),
             (models, kept.models == frozenset(models or ()), f"its models are {_models(kept)}"),
+            (wanted.tags, kept.tags == wanted.tags, f"its tags are {_told(kept.tags)}"),
+            (wanted.budget, kept.budget == wanted.budget, f"its budget is {_limit(kept.budget)}"),
         )
         if given and not same
     ]
     if differ:
-        _give_up(f"There is a caller {kept.name} already, and {', '.join(differ)}.")
+        _give_up(
+            f"There is a caller {kept.name} already, and {', '.join(differ)}."
+            " Its tags and its budget are changed by `keys set`."
+        )
 
 
 def _write(file: Path, secret: Secret) -> None:
@@ -198,6 +268,35 @@ def _lifetime(text: str) -> timedelta:
     if not lifetime:
         raise typer.BadParameter("expected a duration such as 12h or 90d", param_hint="--expires")
     return lifetime
+
+
+def _tags(given: Iterable[str] | None) -> dict[str, str]:
+    try:
+        terms = [term for text in given or () for term in parse_tags(text).terms]
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--tag") from None
+    if any(term.absent or len(term.values) > 1 for term in terms):
+        raise typer.BadParameter("expected a tag such as team=search or beta", param_hint="--tag")
+    return {term.name: term.values[0] if term.values else "" for term in terms}
+
+
+def _budget(given: str | None) -> Budget | None:
+    if given is None:
+        return None
+    match = _BUDGET.fullmatch(given.strip())
+    if match is None:
+        raise typer.BadParameter(
+            "expected USD a day or a month, such as 10/day or 250/month", param_hint="--budget"
+        )
+    return Budget(Decimal(match[1]), Period(match[2]))
+
+
+def _told(tags: Mapping[str, str]) -> str:
+    return ",".join(f"{name}={value}" if value else name for name, value in sorted(tags.items())) or "none"
+
+
+def _limit(budget: Budget | None) -> str:
+    return "none" if budget is None else f"{budget.usd:f}/{budget.period.value}"
 
 
 def _state(key: Key, now: datetime) -> str:

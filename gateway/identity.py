@@ -9,7 +9,7 @@ import asyncio
 import re
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -79,13 +79,18 @@ class KeyIdentity:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         *,
         most: int = 10_000,
+        known: Callable[[Caller], Awaitable[None]] | None = None,
     ) -> None:
-        """`clock` tells the time in UTC; at most `most` callers are remembered, and as many strangers."""
+        """`clock` tells the time in UTC; at most `most` callers are remembered, and as many strangers.
+
+        `known` is told who the caller of a key is, each time that the store has said so, and waited for.
+        """
         self._keys = keys
         self._cache = cache
         self._max_stale = max_stale
         self._clock = clock
         self._most = most
+        self._known = known
         # Apart, so that a flood of made-up tokens does not push out those who are known.
         self._callers: OrderedDict[bytes, _Known] = OrderedDict()
         self._strangers: OrderedDict[bytes, _Known] = OrderedDict()
@@ -120,6 +125,8 @@ class KeyIdentity:
         try:
             now = self._clock()
             caller = await self._keys.caller(digest, now)
+            if caller is not None and self._known is not None:
+                await self._known(caller)
             known = _Known(caller, now, now + self._cache)
         except StorageUnavailable as error:
             before = self._callers.get(digest)

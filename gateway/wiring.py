@@ -19,8 +19,7 @@ from gateway.exchange import Exchanges
 from gateway.feed import Feed
 from gateway.identity import Identify, KeyIdentity
 from gateway.limiter import Concurrency, Gate, Limiter
-from gateway.live.beat import Beat
-from gateway.live.breakers import policy_of
+from gateway.live.beat import Beat, live_of
 from gateway.live.vitals import Vitals
 from gateway.prices import PriceKeeper, PriceTable
 from gateway.providers.catalogue import PROVIDERS, OpenProviders
@@ -106,14 +105,8 @@ async def open_world(settings: Settings) -> AsyncGenerator[World]:
     # A process is never the one it was before a restart: the connections it held are gone.
     origin = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     exchanges = Exchanges(origin, most_unsettled=settings.inference.max_unsettled)
-    vitals = Vitals(
-        origin,
-        policy_of(settings.health.breaker),
-        most_models=settings.health.max_models,
-        most_callers=settings.health.max_callers,
-        serve_all_open=settings.health.breaker.all_open == "serve",
-    )
-    beat = Beat(vitals, store.live)
+    beat = live_of(origin, store, settings.health)
+    vitals = beat.vitals
     concurrency = Concurrency(store.slots, origin, settings.limits)
     limiter = Limiter(store.buckets, settings.limits, lambda: concurrency.replicas)
     gate = Gate(limiter, concurrency)
@@ -125,7 +118,12 @@ async def open_world(settings: Settings) -> AsyncGenerator[World]:
         log_content=settings.inference.log_content,
         content_limit=settings.inference.log_content_limit,
     )
-    identity = KeyIdentity(store.keys, cache=settings.identity.cache, max_stale=settings.identity.max_stale)
+    identity = KeyIdentity(
+        store.keys,
+        cache=settings.identity.cache,
+        max_stale=settings.identity.max_stale,
+        known=beat.budgets.know,
+    )
     router = Router(
         registry,
         rulebook,

@@ -45,6 +45,11 @@ class Period(StrEnum):
     DAY = "day"
     MONTH = "month"
 
+    def start(self, moment: datetime) -> datetime:
+        """When the period began that a moment (in UTC) lies in."""
+        day = moment.replace(hour=0, minute=0, second=0, microsecond=0)
+        return day if self is Period.DAY else day.replace(day=1)
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:
@@ -52,6 +57,10 @@ class Budget:
 
     usd: Decimal
     period: Period = Period.MONTH
+
+    def used(self, spent: Decimal) -> float:
+        """The share that `spent` is of it, 1.0 being all; of a budget of nothing it is all from the start."""
+        return float(spent / self.usd) if self.usd else 1.0
 
 
 @dataclass(frozen=True, slots=True)

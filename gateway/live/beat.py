@@ -14,11 +14,15 @@ from typing import Final
 
 from gateway import telemetry
 from gateway.domain.errors import StorageUnavailable
+from gateway.live.breakers import policy_of
+from gateway.live.budgets import Budgets
+from gateway.live.clock import SharedClock
 from gateway.live.delta import Report
 from gateway.live.outbox import Outbox
 from gateway.live.replicas import Replicas
 from gateway.live.vitals import Vitals
-from gateway.storage.ports import LiveFeed, News
+from gateway.settings import Health
+from gateway.storage.ports import LiveFeed, News, Store
 
 EVERY: Final = 0.8
 _PATIENCE: Final = 0.4  # seconds that a beat waits for the database
@@ -41,12 +45,29 @@ class _Answer:
     anew: bool = False
 
 
+def live_of(replica: str, store: Store, settings: Health) -> Beat:
+    """The live facts of a process: not begun."""
+    clock = SharedClock()
+    budgets = Budgets(store.requests, clock, most=settings.max_callers)
+    vitals = Vitals(
+        replica,
+        policy_of(settings.breaker),
+        clock=clock,
+        most_models=settings.max_models,
+        most_callers=settings.max_callers,
+        serve_all_open=settings.breaker.all_open == "serve",
+        budgets=budgets,
+    )
+    return Beat(vitals, store.live, budgets)
+
+
 class Beat:
     """Keeps the facts of one process up to date with all others."""
 
-    def __init__(self, vitals: Vitals, feed: LiveFeed) -> None:
-        """`vitals` counts here, `feed` is where all tell each other."""
-        self._vitals = vitals
+    def __init__(self, vitals: Vitals, feed: LiveFeed, budgets: Budgets) -> None:
+        """`vitals` counts here, `feed` is where all tell each other, `budgets` are those of the callers."""
+        self.vitals = vitals
+        self.budgets = budgets
         self._feed = feed
         self._outbox = Outbox()
         self._replicas = Replicas(vitals.replica)
@@ -68,17 +89,19 @@ class Beat:
     def start(self) -> None:
         """Begin."""
         self._task = asyncio.create_task(self._keep_on(), name="live facts")
+        self.budgets.start()
 
     async def close(self) -> None:
         """End, and tell the others what they have not heard yet."""
+        await self.budgets.close()
         for task in (self._task, self._talk):
             if task is not None:
                 task.cancel()
                 with suppress(asyncio.CancelledError, Exception):
                     await task
-        last = self._vitals.tick()
+        last = self.vitals.tick()
         last.leaving, last.in_flight = True, {}
-        self._outbox.put(last, self._vitals.clock.now())
+        self._outbox.put(last, self.vitals.clock.now())
         with suppress(StorageUnavailable, TimeoutError):
             async with asyncio.timeout(_LAST_WORDS):
                 await self._tell_all()
@@ -86,8 +109,8 @@ class Beat:
     async def beat(self) -> None:
         """One beat."""
         self._beats += 1
-        told = self._vitals.tick(tell_all=self._beats % _TELL_ALL == 0)
-        self._outbox.put(told, self._vitals.clock.now())
+        told = self.vitals.tick(tell_all=self._beats % _TELL_ALL == 0)
+        self._outbox.put(told, self.vitals.clock.now())
         if self._talk is None:
             self._talk = asyncio.create_task(self._exchange(), name="tell live facts")
         await asyncio.wait([self._talk], timeout=_PATIENCE)
@@ -95,14 +118,14 @@ class Beat:
             answer, self._talk = self._talk.result(), None
             if answer is not None:
                 await self._take_in(answer)
-        now = self._vitals.clock.now()
-        for _ in self._vitals.rebuild(
+        now = self.vitals.clock.now()
+        for _ in self.vitals.rebuild(
             as_of=self._read_at,
             replicas=self._replicas.there(now),
             elsewhere=self._replicas.in_flight(now),
         ):
             await asyncio.sleep(0)
-        telemetry.LIVE_REPLICAS.set(len(self._vitals.facts().replicas))
+        telemetry.LIVE_REPLICAS.set(len(self.vitals.facts().replicas))
 
     async def _keep_on(self) -> None:
         loop = asyncio.get_running_loop()
@@ -117,12 +140,12 @@ class Beat:
     # ---- with the store ------------------------------------------------------------------------------------------
     async def _exchange(self) -> _Answer | None:
         """Tell and hear, or None while the store cannot be reached."""
-        asked_at, asked = datetime.now(UTC), self._vitals.clock.now()
+        asked_at, asked = datetime.now(UTC), self.vitals.clock.now()
         try:
             async with asyncio.timeout(_TOO_LONG):
                 if self._anew or self._cut_off:
                     await self._tell_all()
-                    asked_at, asked = datetime.now(UTC), self._vitals.clock.now()
+                    asked_at, asked = datetime.now(UTC), self.vitals.clock.now()
                     answer = _Answer(await self._feed.history(), asked_at, asked, anew=True)
                 else:
                     answer = _Answer(await self._tell(), asked_at, asked)
@@ -139,7 +162,7 @@ class Beat:
         upto = rows[-1].number if rows else self._outbox.told_up_to
         minutes = self._outbox.next_minutes(upto)
         news = await self._feed.exchange(
-            self._vitals.replica,
+            self.vitals.replica,
             rows,
             minutes,
             heard=self._replicas.heard if hear else {},
@@ -153,20 +176,20 @@ class Beat:
             await self._tell(hear=False)
 
     async def _take_in(self, answer: _Answer) -> None:
-        jumped = self._vitals.clock.learn(answer.news.now, answer.asked)
+        jumped = self.vitals.clock.learn(answer.news.now, answer.asked)
         if answer.anew:
             # Not before they are complete are the new windows seen: the snapshot is made of them afterwards.
-            self._vitals.begin_anew()
+            self.vitals.begin_anew()
             reports: list[Report] = []
             for some in self._replicas.begin(answer.news):
                 reports += some
                 await asyncio.sleep(0)
-            reports += [Report(self._vitals.replica, at, delta) for at, delta in self._outbox.waiting]
+            reports += [Report(self.vitals.replica, at, delta) for at, delta in self._outbox.waiting]
         else:
             reports = self._replicas.take(answer.news)
-        for _ in self._vitals.hear(reports):
+        for _ in self.vitals.hear(reports):
             await asyncio.sleep(0)
-        self._replicas.forget(self._vitals.clock.now())
+        self._replicas.forget(self.vitals.clock.now())
         # The hour that was read by one time is wrong by another one.
         self._anew = jumped
         self._read_at = answer.asked_at

@@ -8,11 +8,12 @@ from typing import Final
 import msgspec
 
 from gateway.domain.breaker import BreakerState
+from gateway.live.budgets import BudgetTold
 from gateway.live.counts import CallerCounts, ModelCounts
 
 
 class Delta(msgspec.Struct, array_like=True, gc=False):
-    """What was counted in one second, by model and by caller id; what this replica is at now; breakers that changed.
+    """What was counted in one second, by model and by caller id; what this replica is at now; what it changed or read.
 
     Fields are told apart by their order: new ones come last and with a default, so that two versions understand each
     other while one replaces the other.
@@ -23,11 +24,14 @@ class Delta(msgspec.Struct, array_like=True, gc=False):
     in_flight: dict[str, int]
     breakers: dict[str, BreakerState]
     leaving: bool = False
+    budgets: dict[str, BudgetTold] = msgspec.field(default_factory=dict[str, BudgetTold])
 
     @property
     def empty(self) -> bool:
         """Whether it says nothing but that its replica is there."""
-        return not (self.models or self.callers or self.in_flight or self.breakers or self.leaving)
+        return not (
+            self.models or self.callers or self.in_flight or self.breakers or self.leaving or self.budgets
+        )
 
     def add(self, later: Delta) -> None:
         """Make one of this and the one that came after it."""
@@ -35,6 +39,7 @@ class Delta(msgspec.Struct, array_like=True, gc=False):
         self.in_flight = later.in_flight
         self.breakers = {**self.breakers, **later.breakers}
         self.leaving = later.leaving
+        self.budgets = {**self.budgets, **later.budgets}
 
     def add_counts(self, other: Delta) -> None:
         """Add what was counted, whenever it was."""

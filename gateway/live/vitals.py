@@ -17,6 +17,7 @@ from gateway.domain.health import Breaker, Live, LiveFacts, ModelHealth, Window
 from gateway.domain.inference import Attempt, InferenceRequest, Outcome
 from gateway.domain.sketch import bucket_of
 from gateway.live.breakers import Breakers
+from gateway.live.budgets import Budgets
 from gateway.live.clock import SharedClock
 from gateway.live.counts import CallerCounts, ModelCounts
 from gateway.live.delta import Delta, Report, no_delta
@@ -46,10 +47,12 @@ class Vitals:
         most_models: int = MOST_MODELS,
         most_callers: int = MOST_CALLERS,
         serve_all_open: bool = False,
+        budgets: Budgets | None = None,
     ) -> None:
         """`replica` is this process's name; at most so many models and callers are followed."""
         self.replica = replica
         self.clock = clock or SharedClock()
+        self._budgets = budgets
         self._dirty: set[str] = set()
         self.breakers = Breakers(policy or BreakerPolicy(), self.clock, self._dirty.add)
         self._patience = self.breakers.policy.patience
@@ -164,6 +167,9 @@ class Vitals:
         self._look_at_suspects()
         told.in_flight = dict(self._in_flight)
         told.breakers = dict(self.breakers.take_untold(every=tell_all))
+        if self._budgets is not None:
+            self._budgets.roll_over()
+            told.budgets = self._budgets.take_untold()
         return told
 
     def hear(self, reports: Sequence[Report]) -> Iterator[None]:
@@ -178,6 +184,9 @@ class Vitals:
             slices.setdefault(report.at // width * width, no_delta()).add_counts(report.delta)
             for model, state in report.delta.breakers.items():
                 self.breakers.hear(model, state)
+            if self._budgets is not None:
+                for caller, budget in report.delta.budgets.items():
+                    self._budgets.hear(caller, budget)
             if number % _REPORTS_AT_ONCE == 0:
                 yield
         for at, delta in sorted(slices.items(), key=lambda each: each[0]):
@@ -190,6 +199,8 @@ class Vitals:
         """Forget what is in the windows, since all of it is about to be told again; the snapshot stays as it is."""
         self._models.clear()
         self._callers.clear()
+        if self._budgets is not None:
+            self._budgets.begin_anew()
 
     def rebuild(
         self,
@@ -231,6 +242,9 @@ class Vitals:
 
     def facts(self) -> LiveFacts:
         """The facts of this moment: windows as of the last tick; what this process is at, and breakers, as of now."""
+        shares = None if self._budgets is None else self._budgets.take_shares()
+        if shares is not None:
+            self._facts = replace(self._facts, budget_used=shares)
         opened = self.breakers.opened
         if self._dirty or opened:
             now = self.clock.moment()
@@ -263,6 +277,8 @@ class Vitals:
                 self._suspects.add(model)
         for caller, spent in delta.callers.items():
             self._callers.add(caller, spent, at)
+            if self._budgets is not None and spent.cost_usd:
+                self._budgets.add(caller, spent.cost_usd, at)
 
     def _look_at_suspects(self) -> None:
         for model in self._suspects:

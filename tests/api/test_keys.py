@@ -4,12 +4,13 @@ import asyncio
 import re
 import stat
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import pytest
 from typer.testing import CliRunner
 
 from api.keys import app
-from gateway.domain.identity import ALL_RIGHTS, CallerKind, Right
+from gateway.domain.identity import ALL_RIGHTS, Budget, CallerKind, Period, Right
 from gateway.domain.secret import Secret
 from gateway.identity import digest_of
 from gateway.settings import Postgres
@@ -58,7 +59,10 @@ def id_of(result):
 def test_a_new_key_is_all_that_stands_on_the_standard_output(made):
     assert KEY.fullmatch(made.stdout.strip())
     assert made.stdout.strip() not in made.stderr
-    assert "agent search; rights: infer; models: assistant; expires: never" in made.stderr
+    assert (
+        "agent search; rights: infer; models: assistant; tags: none; budget: none; expires: never"
+        in made.stderr
+    )
 
 
 def test_the_key_opens_what_it_was_made_for(run, holder):
@@ -98,6 +102,34 @@ def test_a_key_does_not_change_its_caller(run, made, words, said):
     assert said in run("create", "--caller", "search", *words, code=1).stderr
 
 
+def test_a_new_caller_may_have_tags_and_a_budget(run, holder):
+    made = run("create", "--caller", "ads", "--tag", "team=ads", "--tag", "beta", "--budget", "12.50/day")
+    assert "tags: beta,team=ads; budget: 12.50/day" in made.stderr
+    caller = holder(made.stdout.strip())
+    assert caller.tags == {"team": "ads", "beta": ""}
+    assert caller.budget == Budget(Decimal("12.50"), Period.DAY)
+    assert "12.50/day" in run("list").stdout
+    run("create", "--caller", "ads", "--budget", "12.5/day")
+    refused = run("create", "--caller", "ads", "--budget", "13/day", code=1).stderr
+    assert "its budget is 12.50/day" in refused
+    assert "keys set" in refused
+
+
+def test_its_tags_and_its_budget_can_be_set_and_taken_away(run, made, holder):
+    def caller():
+        return holder(made.stdout.strip())
+
+    said = run("set", "search", "--tag", "team=search", "--budget", "250/month").stderr
+    assert "caller search; tags: team=search; budget: 250/month" in said
+    assert (caller().tags, caller().budget) == ({"team": "search"}, Budget(Decimal(250), Period.MONTH))
+    run("set", "search", "--budget", "none")
+    assert (caller().tags, caller().budget) == ({"team": "search"}, None)
+    run("set", "search", "--tag", "none")
+    assert caller().tags == {}
+    assert "no caller nobody" in run("set", "nobody", "--budget", "1/day", code=1).stderr
+    run("set", "search", code=2)
+
+
 def test_a_list_shows_a_key_by_its_last_four_characters(run, made):
     token = made.stdout.strip()
     listed = run("list").stdout
@@ -117,7 +149,19 @@ def test_a_revoked_key_opens_nothing(run, made, holder):
 
 
 @pytest.mark.parametrize(
-    "words", [("--expires", "soon"), ("--expires", "0s"), ("--right", "everything"), ("--kind", "robot")]
+    "words",
+    [
+        ("--expires", "soon"),
+        ("--expires", "0s"),
+        ("--right", "everything"),
+        ("--kind", "robot"),
+        ("--budget", "10"),
+        ("--budget", "-1/day"),
+        ("--budget", "10/week"),
+        ("--tag", "!beta"),
+        ("--tag", "a=b|c"),
+        ("--tag", "two words=x"),
+    ],
 )
 def test_what_cannot_be_is_refused(run, words):
     run("create", "--caller", "x", *words, code=2)

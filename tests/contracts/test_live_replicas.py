@@ -4,6 +4,7 @@ import asyncio
 import random
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from time import monotonic
 
 import pytest
@@ -11,16 +12,19 @@ import pytest
 from gateway.domain import errors
 from gateway.domain.breaker import BreakerPolicy
 from gateway.domain.health import Breaker, ModelHealth, Window
-from gateway.domain.inference import Failure
+from gateway.domain.identity import Budget, Period
+from gateway.domain.inference import Failure, settle
 from gateway.domain.secret import Secret
 from gateway.live.beat import Beat
+from gateway.live.budgets import Budgets
+from gateway.live.clock import SharedClock
 from gateway.live.counts import CallerCounts, ModelCounts
 from gateway.live.delta import Delta, encode
 from gateway.live.vitals import Vitals
 from gateway.settings import Postgres
-from gateway.storage.ports import Told
+from gateway.storage.ports import Entry, Told
 from gateway.storage.postgres.store import open_store
-from tests.builders import a_failed_attempt, a_request, an_attempt
+from tests.builders import a_caller, a_failed_attempt, a_request, an_attempt
 
 POLICY = BreakerPolicy(failures=3, cool_down=timedelta(seconds=3))
 
@@ -30,8 +34,10 @@ class Replica:
 
     def __init__(self, name, store):
         self.store = store
-        self.vitals = Vitals(name, POLICY)
-        self.beat = Beat(self.vitals, store.live)
+        clock = SharedClock()
+        self.budgets = Budgets(store.requests, clock)
+        self.vitals = Vitals(name, POLICY, clock=clock, budgets=self.budgets)
+        self.beat = Beat(self.vitals, store.live, self.budgets)
 
     def happened(self, *attempts, caller="agent-1"):
         for attempt in attempts:
@@ -239,6 +245,21 @@ async def test_one_that_was_cut_off_for_long_reads_the_hour_anew_and_counts_noth
     await until(lambda: home.requests() == away.requests() == 5, within=4.0)
     await asyncio.sleep(1)
     assert home.requests() == away.requests() == 5
+
+
+async def test_what_a_caller_has_used_of_its_budget_is_known_on_all_also_where_it_never_was(replica):
+    home, worker = await replica("home"), await replica("worker")
+    caller = a_caller(budget=Budget(Decimal(10), Period.MONTH))
+    request = a_request(caller=caller.id)
+    spent = an_attempt(cost_usd=Decimal("2.5"))
+    await home.store.requests.settle(Entry(request, settle(request, (spent,), datetime.now(UTC))))
+    await home.budgets.know(caller)
+    assert home.facts.budget_used == {"agent-1": 0.25}
+    await until(lambda: worker.facts.budget_used == {"agent-1": 0.25})
+    worker.happened(an_attempt(cost_usd=Decimal("1.5")))
+    await until(lambda: home.facts.budget_used == worker.facts.budget_used == {"agent-1": 0.4})
+    fresh = await replica("fresh")
+    await until(lambda: fresh.facts.budget_used == {"agent-1": 0.4})
 
 
 async def test_a_machine_whose_clock_is_wrong_counts_in_the_same_seconds_as_the_others(replica, opened):

@@ -187,3 +187,25 @@ async def test_the_token_is_kept_nowhere(identity, token):
     with pytest.raises(Unauthenticated) as raised:
         await identity.identify(token[:-1] + ("a" if token[-1] != "a" else "b"))
     assert token[:-1] not in f"{raised.value!r} {raised.value.detail}"
+
+
+# ---- who else is told --------------------------------------------------------------------------------------------
+async def test_who_a_caller_is_is_told_each_time_that_the_store_said_so_and_not_of_strangers(keys, clock):
+    told = []
+
+    async def known(caller):
+        told.append(caller.id)
+
+    identity = KeyIdentity(keys, CACHE, STALE, clock, known=known)
+    await keys.add_caller(a_caller())
+    secret, key = new_key("agent-1", NOW)
+    await keys.add_key(key)
+    for _ in range(3):
+        await identity.identify(secret.reveal())
+    assert told == ["agent-1"]
+    clock.forward(CACHE)
+    await identity.identify(secret.reveal())
+    assert told == ["agent-1", "agent-1"]
+    with pytest.raises(Unauthenticated):
+        await identity.identify(new_key("agent-1", NOW)[0].reveal())
+    assert told == ["agent-1", "agent-1"]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 
 from gateway import decisions
 from gateway.domain.errors import Interrupted
-from gateway.domain.identity import Caller, Key
+from gateway.domain.identity import Budget, Caller, Key
 from gateway.domain.inference import Attempt, InferenceRequest, Mode, Settlement, Status
 from gateway.domain.jobs import Job, job_of
 from gateway.domain.repricing import Correction, Place
@@ -21,8 +22,10 @@ from gateway.storage.memory.registry import MemoryAudit, MemoryModels
 from gateway.storage.memory.rules import MemoryRules
 from gateway.storage.memory.usage import MemoryRollups
 from gateway.storage.paging import filed_at, no_such_page, page_of
-from gateway.storage.ports import Entry, Page, Record, RequestFilter
+from gateway.storage.ports import Entry, Page, Record, RequestFilter, Span
 from gateway.storage.text import storable
+
+_ZERO = Decimal(0)
 
 
 class MemoryJobs:
@@ -155,6 +158,21 @@ class MemoryRequests:
         corrected = {**record.corrected_usd, number: correction.new_usd}
         self._records[request_id] = replace(record, corrected_usd=corrected)
 
+    async def spent(self, spans: Sequence[Span]) -> Sequence[Decimal]:
+        """What each span has cost in USD."""
+        return [
+            sum(
+                (
+                    cost
+                    for record in self._records.values()
+                    if _lies_in(record, span)
+                    for cost in _costs(record)
+                ),
+                _ZERO,
+            )
+            for span in spans
+        ]
+
     async def settlement(self, request_id: str) -> Settlement | None:
         """How a request ended."""
         record = self._records.get(request_id)
@@ -182,6 +200,18 @@ class MemoryRequests:
             reverse=True,
         )
         return page_of(found, limit, lambda record: record.request.id)
+
+
+def _lies_in(record: Record, span: Span) -> bool:
+    request = record.request
+    return request.caller == span.caller and span.since <= request.accepted_at < span.until
+
+
+def _costs(record: Record) -> Iterator[Decimal]:
+    for attempt in record.settlement.attempts:
+        cost = record.corrected_usd.get(attempt.number, attempt.cost_usd)
+        if cost is not None:
+            yield cost
 
 
 def _moment_of(after: str) -> datetime:
@@ -279,6 +309,20 @@ class MemoryKeys:
             if known.name == caller.name:
                 return known
         return self._callers.setdefault(caller.id, replace(caller, key_id=""))
+
+    async def set_tags(self, caller: str, tags: Mapping[str, str]) -> bool:
+        """Give the caller of that name these tags instead of its own."""
+        return self._change(caller, lambda known: replace(known, tags=dict(tags)))
+
+    async def set_budget(self, caller: str, budget: Budget | None) -> bool:
+        """Give the caller of that name this budget instead of its own."""
+        return self._change(caller, lambda known: replace(known, budget=budget))
+
+    def _change(self, name: str, change: Callable[[Caller], Caller]) -> bool:
+        known = next((each for each in self._callers.values() if each.name == name), None)
+        if known is not None:
+            self._callers[known.id] = change(known)
+        return known is not None
 
     async def add_key(self, key: Key) -> None:
         """Keep a key for a caller that exists. Raises ValueError if it does not, or if the digest is none or known."""

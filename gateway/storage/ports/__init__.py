@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
 
-from gateway.domain.identity import Caller, Key
+from gateway.domain.identity import Budget, Caller, Key
 from gateway.domain.inference import Attempt, InferenceRequest, Settlement, Status
 from gateway.domain.jobs import Job
 from gateway.domain.rules import Decision
@@ -59,6 +59,7 @@ __all__ = [
     "RuleVersion",
     "Rules",
     "Slots",
+    "Span",
     "Store",
     "Told",
     "Unspent",
@@ -112,6 +113,15 @@ class RequestFilter:
     status: Status | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The requests of one caller that were accepted from `since` on and before `until`."""
+
+    caller: str
+    since: datetime
+    until: datetime
+
+
 class Requests(Protocol):
     """The ledger and the prompt log: append-only, one row a request, one row an attempt, texts apart."""
 
@@ -136,6 +146,10 @@ class Requests(Protocol):
 
         `wanted.model` may be what was asked for or what served. Raises InvalidRequest when `after` is no request's id.
         """
+        ...
+
+    async def spent(self, spans: Sequence[Span]) -> Sequence[Decimal]:
+        """What each span has cost in USD, corrections counted; costs that are not known add nothing."""
         ...
 
 
@@ -199,6 +213,14 @@ class Keys(Protocol):
 
     async def add_caller(self, caller: Caller) -> Caller:
         """Keep a caller; one of the same name is returned as it is kept."""
+        ...
+
+    async def set_tags(self, caller: str, tags: Mapping[str, str]) -> bool:
+        """Give the caller of that name these tags instead of its own; False if there is none."""
+        ...
+
+    async def set_budget(self, caller: str, budget: Budget | None) -> bool:
+        """Give the caller of that name this budget instead of its own; False if there is none."""
         ...
 
     async def add_key(self, key: Key) -> None:

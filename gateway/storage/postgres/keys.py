@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
-from gateway.domain.identity import Caller, Key
+import msgspec
+from psycopg.types.json import Jsonb
+
+from gateway.domain.identity import Budget, Caller, Key
 from gateway.storage.postgres.database import Database
 from gateway.storage.postgres.named import Q
-from gateway.storage.postgres.rows import caller_of, key_of
+from gateway.storage.postgres.rows import budget_columns, caller_of, key_of
+from gateway.storage.text import storable_all
 
 
 class PostgresKeys:
@@ -32,11 +37,23 @@ class PostgresKeys:
                 "kind": caller.kind,
                 "rights": sorted(caller.rights),
                 "models": None if caller.models is None else sorted(caller.models),
+                "tags": Jsonb(storable_all(caller.tags), dumps=msgspec.json.encode),
+                **budget_columns(caller.budget),
             },
         )
         if row is None:
             raise AssertionError("an insert with RETURNING that updates on conflict has a row")
         return caller_of(row)
+
+    async def set_tags(self, caller: str, tags: Mapping[str, str]) -> bool:
+        """Give the caller of that name these tags instead of its own."""
+        params = {"caller": caller, "tags": Jsonb(storable_all(tags), dumps=msgspec.json.encode)}
+        return await self._database.row(Q.keys.set_tags, params) is not None
+
+    async def set_budget(self, caller: str, budget: Budget | None) -> bool:
+        """Give the caller of that name this budget instead of its own."""
+        params = {"caller": caller, **budget_columns(budget)}
+        return await self._database.row(Q.keys.set_budget, params) is not None
 
     async def add_key(self, key: Key) -> None:
         """Keep a key for a caller that exists."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from gateway.domain.inference import Mode, Settlement
 from gateway.ids import moment_in, parse_id
 from gateway.storage.group_commit import GroupCommit
 from gateway.storage.paging import filed_at, no_such_page, page_of
-from gateway.storage.ports import Entry, Page, Record, RequestFilter
+from gateway.storage.ports import Entry, Page, Record, RequestFilter, Span
 from gateway.storage.postgres.database import Database
 from gateway.storage.postgres.named import Q
 from gateway.storage.postgres.rows import (
@@ -80,6 +81,19 @@ class PostgresRequests:
         attempts = await self._attempts(rows[:limit])
         page = page_of(rows, limit, lambda row: str(row["id"]))
         return Page(tuple(record_of(row, attempts[row["id"]]) for row in page.rows), page.next_after)
+
+    async def spent(self, spans: Sequence[Span]) -> Sequence[Decimal]:
+        """What each span has cost in USD."""
+        rows = await self._database.rows(
+            Q.requests.spent,
+            {
+                "callers": [span.caller for span in spans],
+                "sinces": [span.since for span in spans],
+                "untils": [span.until for span in spans],
+            },
+            prepare=False,
+        )
+        return [row["usd"] for row in rows]
 
     async def close(self) -> None:
         """Write what waits."""

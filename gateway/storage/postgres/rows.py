@@ -9,7 +9,7 @@ from typing import Any, cast
 import msgspec
 
 from gateway import decisions
-from gateway.domain.identity import Caller, CallerKind, Key, Right
+from gateway.domain.identity import Budget, Caller, CallerKind, Key, Period, Right
 from gateway.domain.inference import (
     Attempt,
     Durability,
@@ -221,7 +221,17 @@ def caller_of(row: Row) -> Caller:
         rights=frozenset(Right(right) for right in row["rights"] if right in _RIGHTS),
         models=None if models is None else frozenset(models),
         key_id=row["key_id"],
+        tags=row["tags"],
+        budget=None if row["budget_usd"] is None else Budget(row["budget_usd"], Period(row["budget_period"])),
     )
+
+
+def budget_columns(budget: Budget | None) -> dict[str, object]:
+    """The columns of a budget, or of none."""
+    return {
+        "budget_usd": None if budget is None else budget.usd,
+        "budget_period": None if budget is None else budget.period,
+    }
 
 
 def key_of(row: Row) -> Key:

@@ -2,7 +2,7 @@
 
 -- name: caller
 -- The caller whose valid key has this SHA-256: asked once per key and cache period.
-SELECT callers.id, callers.name, callers.kind, callers.rights, callers.models, api_keys.id AS key_id
+SELECT callers.*, api_keys.id AS key_id
   FROM api_keys JOIN callers ON callers.id = api_keys.caller_id
  WHERE api_keys.digest = %(digest)s
    AND (api_keys.expires_at IS NULL OR api_keys.expires_at > %(now)s)
@@ -10,10 +10,20 @@ SELECT callers.id, callers.name, callers.kind, callers.rights, callers.models, a
 
 -- name: add_caller
 -- Keeps a caller, or returns the one of that name. The update changes nothing: it makes RETURNING see the row.
-INSERT INTO callers (id, name, kind, rights, models)
-VALUES (%(id)s, %(name)s, %(kind)s, %(rights)s, %(models)s)
+INSERT INTO callers (id, name, kind, rights, models, tags, budget_usd, budget_period)
+VALUES (%(id)s, %(name)s, %(kind)s, %(rights)s, %(models)s, %(tags)s, %(budget_usd)s, %(budget_period)s)
 ON CONFLICT (name) DO UPDATE SET name = callers.name
-RETURNING id, name, kind, rights, models, '' AS key_id;
+RETURNING *, '' AS key_id;
+
+-- name: set_tags
+-- Gives a caller other tags.
+UPDATE callers SET tags = %(tags)s WHERE name = %(caller)s RETURNING true AS changed;
+
+-- name: set_budget
+-- Gives a caller another budget, or none.
+UPDATE callers SET budget_usd = %(budget_usd)s, budget_period = %(budget_period)s
+ WHERE name = %(caller)s
+RETURNING true AS changed;
 
 -- name: add_key
 -- Keeps a key; the same key again changes nothing.
@@ -29,7 +39,8 @@ RETURNING true AS revoked;
 
 -- name: keys
 -- All keys with their callers, oldest first: for people, so without a page.
-SELECT callers.id, callers.name, callers.kind, callers.rights, callers.models, api_keys.id AS key_id,
-       api_keys.digest, api_keys.last_four, api_keys.note, api_keys.created_at, api_keys.expires_at, api_keys.revoked_at
+SELECT callers.id, callers.name, callers.kind, callers.rights, callers.models, callers.tags, callers.budget_usd,
+       callers.budget_period, api_keys.id AS key_id, api_keys.digest, api_keys.last_four, api_keys.note,
+       api_keys.created_at, api_keys.expires_at, api_keys.revoked_at
   FROM api_keys JOIN callers ON callers.id = api_keys.caller_id
  ORDER BY api_keys.created_at, api_keys.id;

@@ -77,6 +77,27 @@ ON CONFLICT (id) DO UPDATE SET (
   excluded.audio_seconds)
 WHERE jobs.status IN ('queued', 'in_progress');
 
+-- name: spent
+-- What some callers have spent, each in a span of time, by what holds now: budgets ask it at first and then now and then.
+SELECT s.place, coalesce(sum(each.usd), 0) AS usd
+  FROM unnest(%(callers)b::text[], %(sinces)b::timestamptz[], %(untils)b::timestamptz[])
+       WITH ORDINALITY AS s(caller, since, until, place)
+  LEFT JOIN LATERAL (
+    -- The cost of a request is not known as soon as that of one attempt is not: then the others count.
+    SELECT coalesce(r.cost_usd, (
+             SELECT sum(a.cost_usd) FROM attempts AS a WHERE a.accepted_at = r.accepted_at AND a.request_id = r.id
+           )) AS usd
+      FROM requests AS r
+     WHERE r.caller = s.caller AND r.accepted_at >= s.since AND r.accepted_at < s.until
+     UNION ALL
+    SELECT coalesce(c.new_usd, 0) - coalesce(c.old_usd, 0)
+      FROM corrections AS c
+      JOIN requests AS r ON r.accepted_at = c.accepted_at AND r.id = c.request_id
+     WHERE r.caller = s.caller AND c.accepted_at >= s.since AND c.accepted_at < s.until
+  ) AS each ON true
+ GROUP BY s.place
+ ORDER BY s.place;
+
 -- name: get
 -- One request by its id. The bounds are one moment where the id says it (a UUIDv7), so that one partition is looked at.
 SELECT * FROM requests WHERE id = %(id)s AND accepted_at BETWEEN %(earliest)s AND %(latest)s;
