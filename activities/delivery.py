@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from gateway import telemetry
 from gateway.delivery.ports import Channel, Notice
 from gateway.domain.errors import GatewayError
 from gateway.domain.inference import Status
@@ -39,4 +40,6 @@ class DeliveryActivities:
         try:
             await channel.deliver(Notice(wanted.job_id, wanted.status, wanted.target))
         except GatewayError as e:
+            telemetry.DELIVERIES.labels(wanted.channel, "failed" if e.retryable else "refused").inc()
             raise ApplicationError(e.message, type=e.code, non_retryable=not e.retryable) from e
+        telemetry.DELIVERIES.labels(wanted.channel, "delivered").inc()

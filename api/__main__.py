@@ -37,6 +37,7 @@ def run(
         settings = settings.model_copy(update={"api": settings.api.model_copy(update={"port": port})})
     telemetry.set_up_logs(settings.telemetry)
     telemetry.set_up_traces(settings.telemetry)
+    telemetry.set_up_metrics(settings.telemetry)
     try:
         uvloop.run(serve(settings))
     except (SettingsError, ValueError) as e:

@@ -42,6 +42,35 @@ ProcessCollector(registry=METRICS)
 PlatformCollector(registry=METRICS)
 GCCollector(registry=METRICS)
 
+OTHER = "other"
+
+
+class _Bounded:
+    """Label values that are told apart: the first ones up to a bound. Later ones are `OTHER`: series stay few."""
+
+    def __init__(self) -> None:
+        self.most = Telemetry().metrics_models
+        self._known: set[str] = set()
+
+    def __call__(self, value: str) -> str:
+        """The value, or what stands for it."""
+        if value in self._known:
+            return value
+        if len(self._known) >= self.most:
+            return OTHER
+        self._known.add(value)
+        return value
+
+
+_model = _Bounded()
+"""The models that metrics tell apart. Providers and kinds are few by themselves: they are words of the code."""
+
+
+def set_up_metrics(settings: Telemetry) -> None:
+    """Say how many models metrics tell apart."""
+    _model.most = settings.metrics_models
+
+
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _BY_MODEL = ("model", "provider", "kind")
 
@@ -69,6 +98,9 @@ FIRST_TOKEN = _histogram(
 )
 IN_FLIGHT = Gauge(
     "gateway_in_flight", "Requests being answered by this process.", ("kind",), registry=METRICS
+)
+DELIVERIES = _counter(
+    "gateway_deliveries", "Tries to bring notices of finished jobs to their callers.", ("channel", "outcome")
 )
 EAGER_STARTS = _counter(
     "gateway_eager_starts", "Workflow starts: run in this process at once, or queued.", ("outcome",)
@@ -122,8 +154,10 @@ BREAKER_CHANGES = _counter(
 
 def count_breaker(model: str, *, is_open: bool) -> None:
     """Count a circuit breaker that has opened, again too, or closed."""
-    BREAKERS_OPEN.labels(model).set(is_open)
-    BREAKER_CHANGES.labels(model, "open" if is_open else "closed").inc()
+    told = _model(model)
+    if told != OTHER:  # which of them it is could not be told
+        BREAKERS_OPEN.labels(told).set(is_open)
+    BREAKER_CHANGES.labels(told, "open" if is_open else "closed").inc()
 
 
 USAGE_LAG = Gauge(
@@ -140,7 +174,7 @@ def tell_usage_lag(as_of: datetime) -> None:
 
 def count_attempt(attempt: Attempt, kind: str, *, beside: bool = False) -> None:
     """Count an attempt that has ended; one that was made `beside` another is no fallback."""
-    labels = (attempt.model, attempt.provider, kind)
+    labels = (_model(attempt.model), attempt.provider, kind)
     ATTEMPTS.labels(*labels, attempt.outcome.value).inc()
     if attempt.number > 1 and not beside:
         FALLBACKS.labels(*labels).inc()
@@ -160,7 +194,7 @@ def count_attempt(attempt: Attempt, kind: str, *, beside: bool = False) -> None:
 def count_settled(request: InferenceRequest, settlement: Settlement) -> None:
     """Count a request that was entered into the ledger."""
     last = telling(settlement.attempts)
-    labels = (last.model if last else "", last.provider if last else "", request.kind.value)
+    labels = (_model(last.model) if last else "", last.provider if last else "", request.kind.value)
     REQUESTS.labels(*labels, settlement.status.value).inc()
     DURATION.labels(*labels).observe((settlement.finished_at - request.accepted_at).total_seconds())
     if settlement.overhead_ms is not None:

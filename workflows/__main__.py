@@ -65,6 +65,7 @@ def main() -> None:
     ready = os.environ.get("GATEWAY_READY_FILE")
     telemetry.set_up_logs(settings.telemetry)
     telemetry.set_up_traces(settings.telemetry)
+    telemetry.set_up_metrics(settings.telemetry)
     try:
         uvloop.run(work(settings, Path(ready) if ready else None))
     except (SettingsError, ValueError) as e:

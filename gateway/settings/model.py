@@ -351,6 +351,7 @@ class Telemetry(Section):
     sample_ratio: Annotated[Number, Field(ge=0, le=1)] = 1.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
+    metrics_models: Count = 200
 
 
 class LocalPorts(Section):

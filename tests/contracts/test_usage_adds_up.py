@@ -22,6 +22,7 @@ from gateway.storage.postgres.store import open_store
 from tests.builders import a_request, an_attempt, minted_at
 
 TAGS = ("team", "env")
+UNLUCKY = [outcome for outcome in Outcome if outcome is not Outcome.SUCCEEDED]
 ENOUGH = 6  # no tag below has more values
 MIDNIGHT = datetime(2026, 11, 1, tzinfo=UTC)
 EVER = Kept(datetime(2000, 1, 1, tzinfo=UTC), datetime(2000, 1, 1, tzinfo=UTC))
@@ -31,7 +32,7 @@ counts = st.integers(0, 10**6)
 times = st.floats(0.01, 10**7)
 usages = st.builds(Usage, counts, counts, counts, counts, st.booleans(), counts, images=st.integers(0, 3))
 costs = st.none() | st.decimals(0, 10**6, places=12)
-failures = st.sampled_from([None, Failure("upstream_timeout", "x"), Failure("upstream_rejected", "x")])
+failures = st.sampled_from([None, *(Failure(code, "x") for code in ("upstream_timeout", "hedge_lost"))])
 
 
 @st.composite
@@ -40,7 +41,7 @@ def attempts(draw):
     return an_attempt(
         model=draw(st.sampled_from("ab")),
         provider=draw(st.sampled_from(["p", "q"])),
-        outcome=Outcome.FAILED if failed else Outcome.SUCCEEDED,
+        outcome=draw(st.sampled_from(UNLUCKY)) if failed else Outcome.SUCCEEDED,
         failure=failed,
         usage=draw(st.none() | usages),
         cost_usd=draw(costs),

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Protocol
 
-from gateway.domain.inference import Attempt, Status, Usage
+from gateway.domain.inference import Attempt, Status, Usage, telling
 from gateway.domain.sketch import bucket_of
 from gateway.domain.usage import (
     MOST_BYTES,
@@ -118,7 +118,7 @@ class MemoryRollups:
     def _facts(self) -> Iterator[_Fact]:
         for key, record in self._rolled.items():
             request, settlement = record.request, record.settlement
-            last = settlement.served or (settlement.attempts[-1] if settlement.attempts else None)
+            last = telling(settlement.attempts)
             common: dict[str, str] = {
                 Dimension.CALLER: request.caller,
                 Dimension.KIND: request.kind.value,

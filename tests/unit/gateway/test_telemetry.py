@@ -33,6 +33,7 @@ _NAMES = {
     "gateway_in_flight": {"kind"},
     "gateway_fallbacks_total": {"model", "provider", "kind"},
     "gateway_eager_starts_total": {"outcome"},
+    "gateway_deliveries_total": {"channel", "outcome"},
     "gateway_degraded_total": {"kind"},
     "gateway_refused_total": {"code"},
     "gateway_unsettled": set[str](),
@@ -52,6 +53,7 @@ def test_the_metrics_that_operators_rely_on_have_their_names_and_labels():
         (telemetry.REFUSED, "not_found"),
     ):
         metric.labels(label)
+    telemetry.DELIVERIES.labels("webhook", "delivered")
     found: dict[str, set[str]] = {}
     for family in telemetry.METRICS.collect():
         for sample in family.samples:
@@ -82,6 +84,29 @@ def test_an_attempt_is_counted_with_its_tokens_and_its_cost():
     assert value("gateway_cost_usd_total", **labels) == pytest.approx(0.00002)
     assert value("gateway_cost_unknown_total", **labels) == 1
     assert value("gateway_fallbacks_total", **labels) == 1
+
+
+def test_models_beyond_the_bound_are_counted_together_and_known_ones_stay_apart():
+    telemetry.count_attempt(an_attempt(model="known"), "chat")
+    seen = len(telemetry._model._known)
+    telemetry.set_up_metrics(Telemetry(metrics_models=seen + 5))
+    try:
+        for number in range(1000):
+            attempt = an_attempt(2, model=f"one-of-many-{number}", first_token_ms=1.0, cost_usd=None)
+            telemetry.count_attempt(attempt, "chat")
+            request = a_request()
+            telemetry.count_settled(request, settle(request, (attempt,), datetime.now(UTC)))
+            telemetry.count_breaker(attempt.model, is_open=True)
+        telemetry.count_attempt(an_attempt(model="known"), "chat")
+    finally:
+        telemetry.set_up_metrics(Telemetry())
+    for family in telemetry.METRICS.collect():
+        models = {sample.labels["model"] for sample in family.samples if "model" in sample.labels}
+        assert len(models - {"", "other"}) <= seen + 5, family.name
+    labels = {"provider": "scripted", "kind": "chat"}
+    assert value("gateway_attempts_total", model="other", outcome="succeeded", **labels) == 995
+    assert value("gateway_attempts_total", model="known", outcome="succeeded", **labels) == 2
+    assert telemetry.METRICS.get_sample_value("gateway_breaker_open", {"model": "other"}) is None
 
 
 def test_the_text_of_metrics_can_be_scraped():

@@ -49,7 +49,11 @@ WITH turn AS MATERIALIZED (
          kind, status, code, rolled AS tags, 1 AS requests, (attempts = 0)::int AS untried, 0 AS attempts,
          0::numeric AS cost_usd, 0 AS cost_unknown, total_ms, NULL::attempts AS attempt
     FROM tagged LEFT JOIN (
-      SELECT DISTINCT ON (id) id, (attempt).model, (attempt).provider FROM tried ORDER BY id, (attempt).number DESC
+      -- As `telling` does in the domain: what lost against an attempt beside it says nothing.
+      SELECT DISTINCT ON (id) id, (attempt).model, (attempt).provider
+        FROM tried, LATERAL (SELECT (attempt).outcome IN ('succeeded', 'broken', 'cancelled', 'abandoned') AS ends) a
+       WHERE (attempt).failure_code IS DISTINCT FROM 'hedge_lost'
+       ORDER BY id, ends DESC, CASE WHEN ends THEN -(attempt).number ELSE (attempt).number END DESC
     ) a USING (id)
    WHERE number IS NULL
   UNION ALL
