@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from operator import and_, not_, or_
 from typing import Any
 
 from gateway.domain.rules.reading import Kind, Reader
@@ -45,9 +46,16 @@ class Bound:
             return None
         return bool(value < self.limit if self.under else value > self.limit)
 
-    def all(self, values: Sequence[Value], at: Sequence[int]) -> list[Answer]:
+    def all(self, scene: Scene, measure: Measure, at: Sequence[int]) -> list[Answer]:
         """The same for the candidates `at`."""
-        limit = self.limit
+        values, limit = measure.of(scene), self.limit
+        ends = scene.span(measure.key)
+        if ends is not None:
+            low, high = ends
+            if (high < limit) if self.under else (low > limit):
+                return [True] * len(at)
+            if (low >= limit) if self.under else (high <= limit):
+                return [False] * len(at)
         if self.under:
             return [None if (v := values[i]) is None else v < limit for i in at]
         return [None if (v := values[i]) is None else v > limit for i in at]
@@ -71,9 +79,9 @@ class Measured:
     def judge(self, scene: Scene, at: Sequence[int]) -> list[Answer]:
         """Yes, no or unknown for each candidate."""
         measure, bound = self.parts[0]
-        answers = bound.all(measure.of(scene), at)
+        answers = bound.all(scene, measure, at)
         for measure, bound in self.parts[1:]:
-            answers = both(answers, bound.all(measure.of(scene), at))
+            answers = both(answers, bound.all(scene, measure, at))
         return answers
 
     def why(self, scene: Scene, at: int) -> str:
@@ -94,6 +102,8 @@ class Measured:
 
 def both(one: Sequence[Answer], other: Sequence[Answer]) -> list[Answer]:
     """Whether both hold: no as soon as one does not, unknown where it hangs on what is unknown."""
+    if None not in {*one, *other}:
+        return list(map(and_, one, other))
     return [
         False if a is False or b is False else None if a is None or b is None else True
         for a, b in zip(one, other, strict=True)
@@ -102,10 +112,19 @@ def both(one: Sequence[Answer], other: Sequence[Answer]) -> list[Answer]:
 
 def either(one: Sequence[Answer], other: Sequence[Answer]) -> list[Answer]:
     """Whether one of two holds: yes as soon as one does, unknown where it hangs on what is unknown."""
+    if None not in {*one, *other}:
+        return list(map(or_, one, other))
     return [
         True if a is True or b is True else None if a is None or b is None else False
         for a, b in zip(one, other, strict=True)
     ]
+
+
+def opposite(answers: Sequence[Answer]) -> list[Answer]:
+    """Whether it does not hold; what is unknown stays so."""
+    if None not in {*answers}:
+        return list(map(not_, answers))
+    return [None if answer is None else not answer for answer in answers]
 
 
 def read_bounds(reader: Reader, measures: Mapping[str, tuple[Measure, Kind[Any]]]) -> Measured:

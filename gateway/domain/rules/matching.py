@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,10 +25,10 @@ class Names:
         """Whether a name is one of them."""
         return name in self.names or any("*" in each and _fits(str(name), each) for each in self.names)
 
-    def among(self, names: Iterable[str | None]) -> frozenset[str | None]:
+    def among(self, names: frozenset[str | None]) -> frozenset[str | None]:
         """Those of some names that are among these: asked once for many."""
         wild = any("*" in each for each in self.names)
-        return frozenset([each for each in {*names} if each in self]) if wild else frozenset(self.names)
+        return frozenset([each for each in names if each in self]) if wild else frozenset(self.names)
 
     def __str__(self) -> str:
         """The names as a person lists them."""
@@ -109,9 +109,15 @@ def _term(tag: str, value: Any) -> str:
 def term_of(scene: Scene, at: Sequence[int], term: Term) -> list[Answer]:
     """Whether each of some candidates fulfils a term."""
     name, values, absent = term.name, term.values, term.absent
-    found = scene.column(f"tag {name}", lambda scene: [tags.get(name) for tags in scene.tags])
+    key = f"tag {name}"
+    found = scene.column(key, lambda scene: [tags.get(name) for tags in scene.tags])
+    words = scene.words(key)
     if not values:
         return [(found[i] is not None) is not absent for i in at]
+    if words.isdisjoint(values):
+        return [absent] * len(at)
+    if len(words) == 1:
+        return [not absent] * len(at)
     if len(values) == 1 and not absent:
         value = values[0]
         return [found[i] == value for i in at]

@@ -35,13 +35,14 @@ class Expression(Protocol):
 class Scene:
     """What one decision sees. Candidates are numbered in the order of the name; a column has an entry for each."""
 
-    __slots__ = ("_columns", "facts", "models", "stale")
+    __slots__ = ("_columns", "_spans", "facts", "models", "stale")
 
     def __init__(self, facts: Facts, max_age: timedelta) -> None:
         """Live facts older than `max_age` count as unknown."""
         self.facts = facts
         self.models = facts.candidates
         self._columns: dict[str, Any] = {}
+        self._spans: dict[str, tuple[Value, Value] | None] = {}
         age = facts.live.age(facts.observed_at)
         self.stale: str | None = None
         if age is None:
@@ -55,6 +56,22 @@ class Scene:
         if found is None:
             found = self._columns[key] = take(self)
         return found
+
+    def span(self, key: str) -> tuple[Value, Value] | None:
+        """The least and the greatest value of a column; None where any is not known, or there are none.
+
+        Most bounds lie outside of it: what holds for both ends holds for all, without a look at each.
+        """
+        if key in self._spans:
+            return self._spans[key]
+        values = self._columns[key]
+        found = None if not values or None in values else (min(values), max(values))
+        self._spans[key] = found
+        return found
+
+    def words(self, key: str) -> frozenset[Value]:
+        """The different values of a column."""
+        return self.keep(f"words {key}", lambda _scene: frozenset(self._columns[key]))
 
     def keep(self, key: str, make: Callable[[Scene], Any]) -> Any:
         """Anything that is made once in a decision."""

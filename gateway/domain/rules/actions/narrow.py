@@ -32,15 +32,17 @@ class Narrow:
         """Take them out, each with its reason."""
         predicate, scene, before = self.predicate, course.scene, len(course.left)
         answers = predicate.judge(scene, course.left)
+        # A set is asked in no time; a list of a hundred booleans is not.
+        kinds = {*answers}
         gone: dict[int, str] = {}
-        if self.drop in answers or (self.unknown_goes and None in answers):
+        if self.drop in kinds or (self.unknown_goes and None in kinds):
             gone = {
                 i: predicate.why(scene, i)
                 for i, answer in zip(course.left, answers, strict=True)
                 if answer is self.drop or (answer is None and self.unknown_goes)
             }
-        unknown = course.unknown(answers, predicate.why) if None in answers else ""
-        removed = course.remove(rule, gone, live=self.live)
+        unknown = course.unknown(answers, predicate.why) if None in kinds else ""
+        removed = course.remove(rule, gone, live=self.live) if gone else {}
         count = len(gone) if self.drop else before - len(gone)
         verb = "drops" if self.drop else "keeps"
         said = (

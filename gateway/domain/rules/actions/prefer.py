@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import compress
 
 from gateway.domain.rules.course import Course, Move
 from gateway.domain.rules.decision import Step
@@ -25,10 +26,10 @@ class Prefer:
         """Put them in front."""
         predicate, left = self.predicate, course.left
         answers = predicate.judge(course.scene, left)
-        chosen = tuple([i for i, answer in zip(left, answers, strict=True) if answer])
+        chosen = tuple(compress(left, answers))
         if 0 < len(chosen) < len(left):
             course.moves.append(Move(rule, chosen))
-        unknown = course.unknown(answers, predicate.why) if None in answers else ""
+        unknown = course.unknown(answers, predicate.why) if None in {*answers} else ""
         said = (
             f"none of {len(left)}"
             if not chosen

@@ -32,7 +32,7 @@ _MEASURES: dict[str, Callable[[Window], Measure]] = {
 }
 _HIGHER_IS_BETTER = frozenset(["quality", "speed"])
 _MIDDLE = 0.5
-_TOLD = 10
+_TOLD = 5
 """So many candidates have the parts of their score said in a decision."""
 
 
@@ -89,7 +89,7 @@ class Rank:
 def _normalised(weight: Weight, scene: Scene, left: Sequence[int]) -> tuple[list[float], int]:
     """A measure of each candidate from 0 (worst) to 1 (best), and for how many it is unknown."""
     values = weight.measure.of(scene)
-    column = [None if values[i] is None else float(values[i]) for i in left]
+    column = [None if (value := values[i]) is None else float(value) for i in left]
     known = [value for value in column if value is not None]
     if not known:
         return [_MIDDLE] * len(left), len(left)

@@ -52,7 +52,11 @@ class Schedule:
 
     def _now(self, scene: Scene) -> datetime:
         # The wall clock alone: in the hour that summer time repeats, both passes count.
-        return scene.facts.observed_at.astimezone(self.clock).replace(tzinfo=None)
+        moment: datetime = scene.keep(
+            f"clock {self.zone}",
+            lambda scene: scene.facts.observed_at.astimezone(self.clock).replace(tzinfo=None),
+        )
+        return moment
 
 
 def read(reader: Reader) -> list[Schedule]:

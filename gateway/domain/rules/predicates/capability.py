@@ -25,8 +25,12 @@ class Able:
 
     def judge(self, scene: Scene, at: Sequence[int]) -> list[Answer]:
         """The answers for the candidates `at`."""
-        models, wanted = scene.models, frozenset(self.wanted)
-        return [None if (able := models[i].capabilities) is None else wanted <= able for i in at]
+        answers = scene.column(f"can do {' '.join(self.wanted)}", self._all)
+        return [answers[i] for i in at]
+
+    def _all(self, scene: Scene) -> list[Answer]:
+        wanted = frozenset(self.wanted)
+        return [None if (able := model.capabilities) is None else wanted <= able for model in scene.models]
 
     def why(self, scene: Scene, at: int) -> str:
         """What it cannot do, or that it can do all."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway.domain.rules.bounds import both, either
+from gateway.domain.rules.bounds import both, either, opposite
 from gateway.domain.rules.predicates.predicate import Predicate
 from gateway.domain.rules.scene import Answer, Scene
 
@@ -69,7 +69,7 @@ class Not:
 
     def judge(self, scene: Scene, at: Sequence[int]) -> list[Answer]:
         """The answers for the candidates `at`."""
-        return [None if answer is None else not answer for answer in self.part.judge(scene, at)]
+        return opposite(self.part.judge(scene, at))
 
     def why(self, scene: Scene, at: int) -> str:
         """The fact is the same; what it means for the rule is turned round."""

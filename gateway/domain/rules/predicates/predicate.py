@@ -51,7 +51,12 @@ class Described:
     def judge(self, scene: Scene, at: Sequence[int]) -> list[Answer]:
         """The answers for the candidates `at`."""
         values = scene.column(self.key, self.take)
-        wanted = self.wanted.among(values)
+        words = scene.words(self.key)
+        wanted = self.wanted.among(words)
+        if wanted.isdisjoint(words) and None not in words:
+            return [False] * len(at)
+        if words <= wanted:
+            return [True] * len(at)
         return [None if (value := values[i]) is None else value in wanted for i in at]
 
     def why(self, scene: Scene, at: int) -> str:

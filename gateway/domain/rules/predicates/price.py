@@ -22,7 +22,9 @@ def estimate(price: Price | None, asked: Asked, model: Model) -> Decimal | None:
     """About what a request costs at a model: its answer is taken to be as long as it may be, or of the usual length."""
     if price is None:
         return None
-    output = asked.max_output or min(USUAL_OUTPUT, model.max_output or USUAL_OUTPUT)
+    output = asked.max_output
+    if not output:
+        output = USUAL_OUTPUT if model.max_output is None else min(USUAL_OUTPUT, model.max_output)
     by_input, by_output = price.input_usd, price.output_usd
     plain = not price.tiers and price.request_usd is None and price.gpu_second_usd is None
     if plain and by_input is not None and by_output is not None:
