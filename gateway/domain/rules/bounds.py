@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from operator import and_, not_, or_
 from typing import Any
 
 from gateway.domain.rules.reading import Kind, Reader
-from gateway.domain.rules.scene import Answer, Scene, Value
+from gateway.domain.rules.scene import Answer, Scene, Value, Verdicts
 from gateway.domain.units import Rate
 
 
@@ -46,19 +45,19 @@ class Bound:
             return None
         return bool(value < self.limit if self.under else value > self.limit)
 
-    def all(self, scene: Scene, measure: Measure, at: Sequence[int]) -> list[Answer]:
-        """The same for the candidates `at`."""
+    def all(self, scene: Scene, measure: Measure) -> Verdicts:
+        """The same for all candidates."""
         values, limit = measure.of(scene), self.limit
         ends = scene.span(measure.key)
         if ends is not None:
             low, high = ends
             if (high < limit) if self.under else (low > limit):
-                return [True] * len(at)
+                return scene.yes
             if (low >= limit) if self.under else (high <= limit):
-                return [False] * len(at)
+                return scene.none
         if self.under:
-            return [None if (v := values[i]) is None else v < limit for i in at]
-        return [None if (v := values[i]) is None else v > limit for i in at]
+            return scene.verdicts([None if value is None else value < limit for value in values])
+        return scene.verdicts([None if value is None else value > limit for value in values])
 
     def told(self, holds: bool) -> str:  # noqa: FBT001  it is a claim
         """The bound in words, as it is kept or not."""
@@ -76,13 +75,13 @@ class Measured:
         """Whether any of it changes with what happens."""
         return any(measure.live for measure, _ in self.parts)
 
-    def judge(self, scene: Scene, at: Sequence[int]) -> list[Answer]:
+    def judge(self, scene: Scene) -> Verdicts:
         """Yes, no or unknown for each candidate."""
         measure, bound = self.parts[0]
-        answers = bound.all(scene, measure, at)
+        verdicts = bound.all(scene, measure)
         for measure, bound in self.parts[1:]:
-            answers = both(answers, bound.all(scene, measure, at))
-        return answers
+            verdicts = verdicts.both(bound.all(scene, measure))
+        return verdicts
 
     def why(self, scene: Scene, at: int) -> str:
         """The measures against their bounds: the one that does not hold, the one that is unknown, or all."""
@@ -98,33 +97,6 @@ class Measured:
             if not holds:
                 return told[-1]
         return unknown or " and ".join(told)
-
-
-def both(one: Sequence[Answer], other: Sequence[Answer]) -> list[Answer]:
-    """Whether both hold: no as soon as one does not, unknown where it hangs on what is unknown."""
-    if None not in {*one, *other}:
-        return list(map(and_, one, other))
-    return [
-        False if a is False or b is False else None if a is None or b is None else True
-        for a, b in zip(one, other, strict=True)
-    ]
-
-
-def either(one: Sequence[Answer], other: Sequence[Answer]) -> list[Answer]:
-    """Whether one of two holds: yes as soon as one does, unknown where it hangs on what is unknown."""
-    if None not in {*one, *other}:
-        return list(map(or_, one, other))
-    return [
-        True if a is True or b is True else None if a is None or b is None else False
-        for a, b in zip(one, other, strict=True)
-    ]
-
-
-def opposite(answers: Sequence[Answer]) -> list[Answer]:
-    """Whether it does not hold; what is unknown stays so."""
-    if None not in {*answers}:
-        return list(map(not_, answers))
-    return [None if answer is None else not answer for answer in answers]
 
 
 def read_bounds(reader: Reader, measures: Mapping[str, tuple[Measure, Kind[Any]]]) -> Measured:

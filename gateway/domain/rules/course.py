@@ -8,7 +8,7 @@ from typing import Protocol
 
 from gateway.domain.limits import Throttle
 from gateway.domain.rules.decision import Refused, Step, Terms
-from gateway.domain.rules.scene import Answer, Scene
+from gateway.domain.rules.scene import Scene, Verdicts
 
 
 class Action(Protocol):
@@ -34,14 +34,17 @@ class Ranking(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Some of the candidates, which a rule puts in front."""
+    """Some of the candidates, as in `Verdicts`, which a rule puts in front."""
 
     rule: str
-    chosen: tuple[int, ...]
+    chosen: int
 
 
 class Course:
-    """The state of one decision. `left` holds the numbers of the candidates, in the order of the name."""
+    """The state of one decision. `left` holds the numbers of the candidates, in the order of the name.
+
+    `mask` says the same as `Verdicts` do.
+    """
 
     __slots__ = (
         "blame",
@@ -49,6 +52,7 @@ class Course:
         "head_rule",
         "hopeful",
         "left",
+        "mask",
         "moves",
         "passed_over",
         "ranking",
@@ -65,6 +69,7 @@ class Course:
         self.full = full
         self.terms = terms
         self.left = list(range(len(scene.models)))
+        self.mask = scene.every
         self.passed_over: dict[str, str] = {}
         self.steps: list[Step] = []
         self.moves: list[Move] = []
@@ -83,6 +88,8 @@ class Course:
         models = self.scene.models
         removed = {models[i].name: why for i, why in reasons.items()}
         self.left = [i for i in self.left if i not in reasons]
+        for i in reasons:
+            self.mask ^= 1 << (8 * i)
         self.passed_over.update(removed)
         self.hopeful = self.hopeful or live
         if not self.left:
@@ -91,13 +98,12 @@ class Course:
             self.head_rule = rule
         return removed
 
-    def unknown(self, answers: Sequence[Answer], why: Callable[[Scene, int], str]) -> str:
-        """A clause about the candidates for which a predicate is unknown."""
-        count = answers.count(None)
-        return f", unknown for {count}: the first {why(self.scene, self.left[answers.index(None)])}"
+    def unknown(self, verdicts: Verdicts, why: Callable[[Scene, int], str]) -> str:
+        """A clause about the candidates left for which a predicate is unknown; there are some."""
+        which = verdicts.unknown & self.mask
+        first = self.scene.numbers(which)[0]
+        return f", unknown for {which.bit_count()}: the first {why(self.scene, first)}"
 
     def reasons(self, stay: Sequence[int], why: Callable[[Scene, int], str]) -> dict[str, str]:
-        """Why candidates stay, where somebody asked for all reasons."""
-        if not self.full:
-            return {}
+        """Why candidates stay, for who asked for all reasons."""
         return {self.scene.models[i].name: why(self.scene, i) for i in stay}

@@ -137,15 +137,13 @@ def _ranked(course: Course) -> tuple[list[int], dict[str, float]]:
 
 def _moved(course: Course, order: list[int], rule: str) -> tuple[list[int], str]:
     """The order with what rules prefer in front, and the last of them that put something there."""
-    # One bit for each rule, the later the higher: of two candidates the one of the later rule comes first.
-    places = dict.fromkeys(order, 0)
-    for bit, move in enumerate(course.moves):
-        there = [i for i in move.chosen if i in places]
-        if 0 < len(there) < len(places):
-            rule = move.rule
-            for i in there:
-                places[i] |= 1 << bit
-    return sorted(order, key=lambda i: -places[i]), rule
+    count = len(course.scene.models)
+    moves = [move for move in course.moves if 0 < (move.chosen & course.mask).bit_count() < len(order)]
+    if not moves:
+        return order, rule
+    # For each candidate a row of ones and zeros, the last rule first: the one with the greater row is in front.
+    rows = list(zip(*(move.chosen.to_bytes(count, "little") for move in reversed(moves)), strict=True))
+    return sorted(order, key=rows.__getitem__, reverse=True), moves[-1].rule
 
 
 def _step(scene: Scene, left: list[int], rule: str, effect: str, parts: list[str]) -> Step:

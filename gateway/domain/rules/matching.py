@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from gateway.domain.rules.reading import Kind, Reader, shown
-from gateway.domain.rules.scene import Answer, Scene
+from gateway.domain.rules.scene import Scene, Verdicts
 from gateway.domain.tags import TagExpression, Term, parse_tags
 
 _LONGEST = 256
@@ -106,19 +106,20 @@ def _term(tag: str, value: Any) -> str:
     return f"{tag}={'|'.join(str(each) for each in values)}"
 
 
-def term_of(scene: Scene, at: Sequence[int], term: Term) -> list[Answer]:
-    """Whether each of some candidates fulfils a term."""
+def judge_term(scene: Scene, term: Term) -> Verdicts:
+    """Whether each candidate fulfils a term of a tag expression."""
     name, values, absent = term.name, term.values, term.absent
-    key = f"tag {name}"
-    found = scene.column(key, lambda scene: [tags.get(name) for tags in scene.tags])
-    words = scene.words(key)
-    if not values:
-        return [(found[i] is not None) is not absent for i in at]
-    if words.isdisjoint(values):
-        return [absent] * len(at)
-    if len(words) == 1:
-        return [not absent] * len(at)
-    if len(values) == 1 and not absent:
+    found = scene.tag(name)
+    words = scene.words(f"tag {name}")
+    if words.isdisjoint(values or (None,)):
+        there = scene.none if values else scene.yes
+    elif len(words) == 1:
+        there = scene.yes if values else scene.none
+    elif not values:
+        there = scene.verdicts([value is not None for value in found])
+    elif len(values) == 1:
         value = values[0]
-        return [found[i] == value for i in at]
-    return [(found[i] in values) is not absent for i in at]
+        there = scene.verdicts([each == value for each in found])
+    else:
+        there = scene.verdicts([each in values for each in found])
+    return scene.opposite(there) if absent else there

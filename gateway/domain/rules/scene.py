@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Protocol
+from itertools import compress
+from typing import Any, NamedTuple, Protocol
 
 from gateway.domain.health import Live, ModelHealth, Window
 from gateway.domain.prices import Price
@@ -17,6 +18,31 @@ Value = Any
 
 _NOTHING_HAPPENS = ModelHealth()
 _QUIET = Live()
+
+
+class Verdicts(NamedTuple):
+    """The answers of a predicate about all candidates: numbers whose byte `i` is 1 for yes (or for unknown) about `i`.
+
+    So the answers of a hundred candidates are put together, or taken out, in one step.
+    """
+
+    yes: int
+    unknown: int = 0
+
+    def about(self, at: int) -> Answer:
+        """The answer about one candidate."""
+        byte = 1 << (8 * at)
+        return None if self.unknown & byte else bool(self.yes & byte)
+
+    def both(self, other: Verdicts) -> Verdicts:
+        """Whether both hold: no as soon as one does not, unknown where it hangs on what is unknown."""
+        yes = self.yes & other.yes
+        return Verdicts(yes, (self.yes | self.unknown) & (other.yes | other.unknown) ^ yes)
+
+    def either(self, other: Verdicts) -> Verdicts:
+        """Whether one of two holds: yes as soon as one does, unknown where it hangs on what is unknown."""
+        yes = self.yes | other.yes
+        return Verdicts(yes, (yes | self.unknown | other.unknown) ^ yes)
 
 
 class Expression(Protocol):
@@ -32,16 +58,29 @@ class Expression(Protocol):
         ...
 
 
+class Judge(Protocol):
+    """Who answers about all candidates."""
+
+    def judge(self, scene: Scene) -> Verdicts:
+        """The answers."""
+        ...
+
+
 class Scene:
     """What one decision sees. Candidates are numbered in the order of the name; a column has an entry for each."""
 
-    __slots__ = ("_columns", "_spans", "facts", "models", "stale")
+    __slots__ = ("_columns", "_judged", "_spans", "every", "facts", "models", "none", "stale", "yes")
 
     def __init__(self, facts: Facts, max_age: timedelta) -> None:
         """Live facts older than `max_age` count as unknown."""
         self.facts = facts
         self.models = facts.candidates
+        # Verdicts are numbers with a byte for each candidate: these have a 1 in all of them.
+        self.every = int.from_bytes(b"\1" * len(self.models), "little")
+        self.yes = Verdicts(self.every)
+        self.none = Verdicts(0)
         self._columns: dict[str, Any] = {}
+        self._judged: dict[int, Verdicts] = {}
         self._spans: dict[str, tuple[Value, Value] | None] = {}
         age = facts.live.age(facts.observed_at)
         self.stale: str | None = None
@@ -56,6 +95,31 @@ class Scene:
         if found is None:
             found = self._columns[key] = take(self)
         return found
+
+    def verdicts(self, answers: Sequence[Answer]) -> Verdicts:
+        """The answers about all candidates, in their order, as one value."""
+        try:
+            return Verdicts(int.from_bytes(bytes(answers), "little"))  # type: ignore[arg-type]
+        except TypeError:  # None is no number
+            yes = bytes([answer is True for answer in answers])
+            unknown = bytes([answer is None for answer in answers])
+            return Verdicts(int.from_bytes(yes, "little"), int.from_bytes(unknown, "little"))
+
+    def opposite(self, verdicts: Verdicts) -> Verdicts:
+        """Whether it does not hold; what is unknown stays so."""
+        return Verdicts(self.every ^ verdicts.yes ^ verdicts.unknown, verdicts.unknown)
+
+    def judged(self, predicate: Judge) -> Verdicts:
+        """The answers of a predicate, asked once in a decision: a reason may need them again."""
+        found = self._judged.get(id(predicate))
+        if found is None:
+            found = self._judged[id(predicate)] = predicate.judge(self)
+        return found
+
+    def numbers(self, of: int) -> list[int]:
+        """The candidates for which a number of verdicts has a 1."""
+        count = len(self.models)
+        return list(compress(range(count), of.to_bytes(count, "little")))
 
     def span(self, key: str) -> tuple[Value, Value] | None:
         """The least and the greatest value of a column; None where any is not known, or there are none.
@@ -85,6 +149,10 @@ class Scene:
         """Each candidate's tags, its size among them."""
         return self.column("tags", lambda scene: [model.all_tags for model in scene.models])
 
+    def tag(self, name: str) -> Sequence[str | None]:
+        """Each candidate's value of one tag."""
+        return self.column(f"tag {name}", lambda scene: _tag(scene, name))
+
     @property
     def prices(self) -> Sequence[Price | None]:
         """Each candidate's price in force."""
@@ -98,6 +166,12 @@ class Scene:
     def live(self, window: Window) -> Sequence[Live | None]:
         """What each candidate did in a window; None for all while live facts are missing or stale."""
         return self.column(window, lambda scene: _live(scene, window))
+
+
+def _tag(scene: Scene, name: str) -> list[str | None]:
+    if name == "size":
+        return [model.tags.get(name, model.size) for model in scene.models]
+    return [model.tags.get(name) for model in scene.models]
 
 
 def _prices(scene: Scene) -> list[Price | None]:

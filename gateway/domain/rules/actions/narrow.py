@@ -31,19 +31,18 @@ class Narrow:
     def act(self, course: Course, rule: str) -> None:
         """Take them out, each with its reason."""
         predicate, scene, before = self.predicate, course.scene, len(course.left)
-        answers = predicate.judge(scene, course.left)
-        # A set is asked in no time; a list of a hundred booleans is not.
-        kinds = {*answers}
-        gone: dict[int, str] = {}
-        if self.drop in kinds or (self.unknown_goes and None in kinds):
-            gone = {
-                i: predicate.why(scene, i)
-                for i, answer in zip(course.left, answers, strict=True)
-                if answer is self.drop or (answer is None and self.unknown_goes)
-            }
-        unknown = course.unknown(answers, predicate.why) if None in kinds else ""
-        removed = course.remove(rule, gone, live=self.live) if gone else {}
-        count = len(gone) if self.drop else before - len(gone)
+        verdicts, left = predicate.judge(scene), course.mask
+        goes = verdicts.yes if self.drop else scene.every ^ verdicts.yes ^ verdicts.unknown
+        if self.unknown_goes:
+            goes |= verdicts.unknown
+        goes &= left
+        unknown = course.unknown(verdicts, predicate.why) if verdicts.unknown & left else ""
+        removed: dict[str, str] = {}
+        if goes:
+            reasons = {i: predicate.why(scene, i) for i in scene.numbers(goes)}
+            removed = course.remove(rule, reasons, live=self.live)
+        gone = len(removed)
+        count = gone if self.drop else before - gone
         verb = "drops" if self.drop else "keeps"
         said = (
             f"none of {before}"
@@ -52,9 +51,8 @@ class Narrow:
             if count == before
             else f"{count} of {before}"
         )
-        course.steps.append(
-            Step(rule, f"{verb} {said}{unknown}", removed, course.reasons(course.left, predicate.why))
-        )
+        stay = course.reasons(course.left, predicate.why) if course.full else {}
+        course.steps.append(Step(rule, f"{verb} {said}{unknown}", removed, stay))
 
 
 def read_keep(reader: Reader, *, unknown_goes: bool) -> Narrow:

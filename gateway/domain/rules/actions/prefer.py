@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import compress
 
 from gateway.domain.rules.course import Course, Move
 from gateway.domain.rules.decision import Step
@@ -24,20 +23,22 @@ class Prefer:
 
     def act(self, course: Course, rule: str) -> None:
         """Put them in front."""
-        predicate, left = self.predicate, course.left
-        answers = predicate.judge(course.scene, left)
-        chosen = tuple(compress(left, answers))
-        if 0 < len(chosen) < len(left):
+        predicate, count = self.predicate, len(course.left)
+        verdicts = predicate.judge(course.scene)
+        chosen = verdicts.yes & course.mask
+        number = chosen.bit_count()
+        if 0 < number < count:
             course.moves.append(Move(rule, chosen))
-        unknown = course.unknown(answers, predicate.why) if None in {*answers} else ""
+        unknown = course.unknown(verdicts, predicate.why) if verdicts.unknown & course.mask else ""
         said = (
-            f"none of {len(left)}"
-            if not chosen
-            else f"all {len(left)}"
-            if len(chosen) == len(left)
-            else f"{len(chosen)} of {len(left)}"
+            f"none of {count}"
+            if not number
+            else f"all {count}"
+            if number == count
+            else f"{number} of {count}"
         )
-        course.steps.append(Step(rule, f"prefers {said}{unknown}", {}, course.reasons(left, predicate.why)))
+        stay = course.reasons(course.left, predicate.why) if course.full else {}
+        course.steps.append(Step(rule, f"prefers {said}{unknown}", {}, stay))
 
 
 def read_prefer(reader: Reader) -> Prefer:

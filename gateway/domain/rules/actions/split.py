@@ -48,7 +48,7 @@ class Split:
             return
         how, key = self._key(course.scene.facts)
         chosen = min(there, key=lambda each: _draw(rule, key, *each))
-        course.moves.append(Move(rule, (numbers[chosen[0]],)))
+        course.moves.append(Move(rule, 1 << (8 * numbers[chosen[0]])))
         total = format_number(sum(share for _, share in there))
         course.steps.append(
             Step(rule, f"chooses {chosen[0]} ({format_number(chosen[1])} of {total}) by {how}", removed)

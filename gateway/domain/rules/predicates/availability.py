@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.domain.health import Breaker, ModelHealth
-from gateway.domain.rules.bounds import both
 from gateway.domain.rules.reading import Reader, one_of, word_of
-from gateway.domain.rules.scene import Answer, Scene
+from gateway.domain.rules.scene import Scene, Verdicts
 
 KIND = "availability"
 _QUIET = ModelHealth()
@@ -29,16 +27,17 @@ class Availability:
         """It changes with what happens."""
         return True
 
-    def judge(self, scene: Scene, at: Sequence[int]) -> list[Answer]:
-        """The answers for the candidates `at`."""
-        answers: list[Answer] = [True] * len(at)
+    def judge(self, scene: Scene) -> Verdicts:
+        """The answers about all candidates."""
+        healths = [_health(scene, i) for i in range(len(scene.models))]
+        verdicts = scene.yes
         if self.breakers:
-            answers = [_health(scene, i).breaker in self.breakers for i in at]
+            verdicts = scene.verdicts([health.breaker in self.breakers for health in healths])
         if self.probe:
             ok = self.probe == "ok"
-            probes = [_health(scene, i).probe_ok for i in at]
-            answers = both(answers, [None if probe is None else probe is ok for probe in probes])
-        return answers
+            probes = [None if health.probe_ok is None else health.probe_ok is ok for health in healths]
+            verdicts = verdicts.both(scene.verdicts(probes))
+        return verdicts
 
     def why(self, scene: Scene, at: int) -> str:
         """The state of the breaker, and what the probe said."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.domain.registry import Capability
 from gateway.domain.rules.reading import Reader, one_of
-from gateway.domain.rules.scene import Answer, Scene
+from gateway.domain.rules.scene import Scene, Verdicts
 
 KIND = "capability"
 
@@ -23,14 +22,12 @@ class Able:
         """It does not change by itself."""
         return False
 
-    def judge(self, scene: Scene, at: Sequence[int]) -> list[Answer]:
-        """The answers for the candidates `at`."""
-        answers = scene.column(f"can do {' '.join(self.wanted)}", self._all)
-        return [answers[i] for i in at]
-
-    def _all(self, scene: Scene) -> list[Answer]:
+    def judge(self, scene: Scene) -> Verdicts:
+        """The answers about all candidates."""
         wanted = frozenset(self.wanted)
-        return [None if (able := model.capabilities) is None else wanted <= able for model in scene.models]
+        return scene.verdicts(
+            [None if (able := model.capabilities) is None else wanted <= able for model in scene.models]
+        )
 
     def why(self, scene: Scene, at: int) -> str:
         """What it cannot do, or that it can do all."""

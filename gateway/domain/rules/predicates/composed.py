@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway.domain.rules.bounds import both, either, opposite
 from gateway.domain.rules.predicates.predicate import Predicate
-from gateway.domain.rules.scene import Answer, Scene
+from gateway.domain.rules.scene import Scene, Verdicts
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +20,12 @@ class All:
         """Whether any of it changes with what happens."""
         return any(part.live for part in self.parts)
 
-    def judge(self, scene: Scene, at: Sequence[int]) -> list[Answer]:
-        """The answers for the candidates `at`."""
-        answers = self.parts[0].judge(scene, at)
+    def judge(self, scene: Scene) -> Verdicts:
+        """The answers about all candidates."""
+        verdicts = scene.judged(self.parts[0])
         for part in self.parts[1:]:
-            answers = both(answers, part.judge(scene, at))
-        return answers
+            verdicts = verdicts.both(scene.judged(part))
+        return verdicts
 
     def why(self, scene: Scene, at: int) -> str:
         """The part that does not hold, the one that is unknown, or all."""
@@ -44,12 +43,12 @@ class Any:
         """Whether any of it changes with what happens."""
         return any(part.live for part in self.parts)
 
-    def judge(self, scene: Scene, at: Sequence[int]) -> list[Answer]:
-        """The answers for the candidates `at`."""
-        answers = self.parts[0].judge(scene, at)
+    def judge(self, scene: Scene) -> Verdicts:
+        """The answers about all candidates."""
+        verdicts = scene.judged(self.parts[0])
         for part in self.parts[1:]:
-            answers = either(answers, part.judge(scene, at))
-        return answers
+            verdicts = verdicts.either(scene.judged(part))
+        return verdicts
 
     def why(self, scene: Scene, at: int) -> str:
         """The part that holds, the one that is unknown, or all."""
@@ -67,9 +66,9 @@ class Not:
         """Whether it changes with what happens."""
         return self.part.live
 
-    def judge(self, scene: Scene, at: Sequence[int]) -> list[Answer]:
-        """The answers for the candidates `at`."""
-        return opposite(self.part.judge(scene, at))
+    def judge(self, scene: Scene) -> Verdicts:
+        """The answers about all candidates."""
+        return scene.opposite(scene.judged(self.part))
 
     def why(self, scene: Scene, at: int) -> str:
         """The fact is the same; what it means for the rule is turned round."""
@@ -77,7 +76,7 @@ class Not:
 
 
 def _why(parts: Sequence[Predicate], scene: Scene, at: int, *, decisive: bool) -> str:
-    answers = [part.judge(scene, (at,))[0] for part in parts]
+    answers = [scene.judged(part).about(at) for part in parts]
     for wanted in (decisive, None):
         if wanted in answers:
             return parts[answers.index(wanted)].why(scene, at)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gateway.domain.rules.reading import TEXT, Reader, Unfit
-from gateway.domain.rules.scene import Answer, Expression, Scene
+from gateway.domain.rules.scene import Expression, Scene, Verdicts
 
 KIND = "expr"
 
@@ -23,12 +22,12 @@ class Expr:
         """Whether it asks for anything live."""
         return self.expression is not None and self.expression.live
 
-    def judge(self, scene: Scene, at: Sequence[int]) -> list[Answer]:
-        """The answers for the candidates `at`."""
+    def judge(self, scene: Scene) -> Verdicts:
+        """The answers about all candidates."""
         if self.expression is None:
-            return [None] * len(at)
+            return Verdicts(0, scene.every)
         ask = self.expression.ask
-        return [ask(scene, i)[0] for i in at]
+        return scene.verdicts([ask(scene, i)[0] for i in range(len(scene.models))])
 
     def why(self, scene: Scene, at: int) -> str:
         """What the expression said."""

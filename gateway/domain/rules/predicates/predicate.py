@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from gateway.domain.rules.matching import Names
-from gateway.domain.rules.scene import Answer, Scene
+from gateway.domain.rules.scene import Scene, Verdicts
 
 
 class Predicate(Protocol):
@@ -21,8 +21,8 @@ class Predicate(Protocol):
         """Whether its answer may change with what happens, so that a request refused by it may succeed later."""
         ...
 
-    def judge(self, scene: Scene, at: Sequence[int]) -> list[Answer]:
-        """The answers for the candidates `at`."""
+    def judge(self, scene: Scene) -> Verdicts:
+        """The answers about all candidates: `scene.verdicts([True, None, …])`."""
         ...
 
     def why(self, scene: Scene, at: int) -> str:
@@ -48,16 +48,16 @@ class Described:
         """It does not change by itself."""
         return False
 
-    def judge(self, scene: Scene, at: Sequence[int]) -> list[Answer]:
-        """The answers for the candidates `at`."""
+    def judge(self, scene: Scene) -> Verdicts:
+        """The answers about all candidates."""
         values = scene.column(self.key, self.take)
         words = scene.words(self.key)
         wanted = self.wanted.among(words)
         if wanted.isdisjoint(words) and None not in words:
-            return [False] * len(at)
+            return scene.none
         if words <= wanted:
-            return [True] * len(at)
-        return [None if (value := values[i]) is None else value in wanted for i in at]
+            return scene.yes
+        return scene.verdicts([None if value is None else value in wanted for value in values])
 
     def why(self, scene: Scene, at: int) -> str:
         """What it is, beside what was wanted where it is not."""

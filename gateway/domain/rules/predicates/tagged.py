@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway.domain.rules.bounds import both
-from gateway.domain.rules.matching import read_tags, term_of
+from gateway.domain.rules.matching import judge_term, read_tags
 from gateway.domain.rules.reading import Reader
-from gateway.domain.rules.scene import Answer, Scene
+from gateway.domain.rules.scene import Scene, Verdicts
 from gateway.domain.tags import TagExpression
 
 KIND = "tagged"
@@ -25,13 +23,13 @@ class Tagged:
         """Tags do not change by themselves."""
         return False
 
-    def judge(self, scene: Scene, at: Sequence[int]) -> list[Answer]:
-        """The answers for the candidates `at`."""
+    def judge(self, scene: Scene) -> Verdicts:
+        """The answers about all candidates."""
         first, *others = self.tags.terms
-        answers = term_of(scene, at, first)
+        verdicts = judge_term(scene, first)
         for term in others:
-            answers = both(answers, term_of(scene, at, term))
-        return answers
+            verdicts = verdicts.both(judge_term(scene, term))
+        return verdicts
 
     def why(self, scene: Scene, at: int) -> str:
         """The first tag that is missing, or all that are there."""

@@ -60,7 +60,7 @@ def asked(predicate, model=MODEL, health=HEALTH, **changes):
     assert isinstance(action, Narrow)
     given = facts(model, asked=Asked("assistant", input_tokens=10_000, max_output=1_000), prices=PRICES)
     scene = Scene(replace(given, **{"live": known({model.name: health}), **changes}), rules.max_age)
-    return action.predicate.judge(scene, [0])[0], action.predicate.why(scene, 0)
+    return action.predicate.judge(scene).about(0), action.predicate.why(scene, 0)
 
 
 SAYS = [
