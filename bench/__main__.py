@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench import jobs, overhead, soak, streams, throughput
+from bench import decide, jobs, overhead, soak, streams, throughput
 from bench.options import Bench, main, parser
 from bench.report import Report, Table
 
@@ -73,6 +73,7 @@ TARGETS = (
         floor=True,
     ),
     Target("gateway CPU a request, 16 callers", "throughput.overlapped.16.gateway_cpu_ms", 8, "ms"),
+    Target("a decision, 100 models under 50 rules", "decide.all_apply.p50_ms", 1, "ms"),
     Target("errors, all programs", "all.errors", 0, ""),
     Target("answered, but not in the ledger or not closed", "all.missing", 0, ""),
     Target("growth of the API in 100,000 requests", "soak.overlapped.api_mib", 10, "MiB"),
@@ -83,6 +84,7 @@ async def measure(bench: Bench, shape: Shape) -> Report:
     """One program after the other, and the summary."""
     report = Report()
     for found in (
+        decide.measure(decide.Shape()),
         await overhead.measure(bench, shape.overhead),
         await streams.measure(bench, shape.streams),
         await jobs.measure(bench, shape.jobs),
