@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 import uvloop
 
-from api import keys, prices, rules
+from api import keys, prices, registry, rules
 from api.serve import serve
 from gateway import telemetry
 from gateway.settings import SettingsError, load
@@ -18,6 +18,7 @@ app = typer.Typer(
 )
 app.add_typer(keys.app, name="keys")
 app.add_typer(prices.app, name="prices")
+app.add_typer(registry.app, name="registry")
 app.add_typer(rules.app, name="rules")
 
 

@@ -12,7 +12,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from api.rest import codec, jobs, live, operators, prices, requests, rules, usage
+from api.rest import codec, jobs, live, operators, prices, registry, requests, rules, usage
 from api.rest.door import Door
 from api.rest.openai import models
 from api.rest.openai.chat import OPENAPI, ChatCompletions
@@ -22,6 +22,7 @@ from api.service.jobs import JobsService
 from api.service.live import LiveService
 from api.service.models import ModelsService
 from api.service.prices import PricesService
+from api.service.registry import RegistryService
 from api.service.requests import RequestsService
 from api.service.rules import RulesService
 from api.service.services import Services
@@ -61,6 +62,15 @@ def build_services(world: World) -> Services:
         requests=ledger,
         usage=UsageService(world.store.rollups, settings.usage),
         models=ModelsService(world.registry, world.router),
+        registry=RegistryService(
+            models=world.store.models,
+            audit=world.store.audit,
+            desk=world.desk,
+            registry=world.registry,
+            attempts=world.attempts,
+            recorder=world.recorder,
+            texts=world.texts,
+        ),
         live=LiveService(world.registry, world.live),
         rules=RulesService(world.store.rules, world.texts, world.router, ledger, world.live),
         prices=PricesService(
@@ -91,6 +101,7 @@ def build_app(world: World, services: Services, checks: Callable[[], Mapping[str
     app.router.routes.append(Route("/v1/chat/completions", chat, methods=["POST"]))
     app.include_router(models.router(world.identity, services.models))
     app.include_router(live.router(world.identity, services.live))
+    app.include_router(registry.router(world.identity, services.registry))
     app.include_router(rules.router(world.identity, services.rules))
     app.include_router(jobs.router(world.identity, services.jobs, settings.api))
     app.include_router(prices.router(world.identity, services.prices, settings.api))

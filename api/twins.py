@@ -35,6 +35,23 @@ TWINS = MappingProxyType(
         "gateway.v1.RulesService.Rollback": ("POST", "/api/v1/rules/rollback"),
         "gateway.v1.RulesService.Validate": ("POST", "/api/v1/rules/validate"),
         "gateway.v1.UsageService.Query": ("GET", "/api/v1/usage"),
+        "gateway.v1.RegistryService.Create": ("POST", "/api/v1/models"),
+        "gateway.v1.RegistryService.Delete": ("DELETE", "/api/v1/models/{name}"),
+        "gateway.v1.RegistryService.DeleteAlias": ("DELETE", "/api/v1/aliases/{name}"),
+        "gateway.v1.RegistryService.Disable": ("POST", "/api/v1/models/{name}/disable"),
+        "gateway.v1.RegistryService.Discover": ("POST", "/api/v1/models/discover"),
+        "gateway.v1.RegistryService.Drain": ("POST", "/api/v1/models/{name}/drain"),
+        "gateway.v1.RegistryService.Enable": ("POST", "/api/v1/models/{name}/enable"),
+        "gateway.v1.RegistryService.Export": ("GET", "/api/v1/models/export"),
+        "gateway.v1.RegistryService.Get": ("GET", "/api/v1/models/{name}"),
+        "gateway.v1.RegistryService.Import": ("POST", "/api/v1/models/import"),
+        "gateway.v1.RegistryService.List": ("GET", "/api/v1/models"),
+        "gateway.v1.RegistryService.ListAliases": ("GET", "/api/v1/aliases"),
+        "gateway.v1.RegistryService.ListChanges": ("GET", "/api/v1/models/changes"),
+        "gateway.v1.RegistryService.PutAlias": ("PUT", "/api/v1/aliases/{name}"),
+        "gateway.v1.RegistryService.Replace": ("PUT", "/api/v1/models/{name}"),
+        "gateway.v1.RegistryService.Test": ("POST", "/api/v1/models/{name}/test"),
+        "gateway.v1.RegistryService.Update": ("PATCH", "/api/v1/models/{name}"),
     }
 )
 """By the rpc's full name: method and path, as the route says it (`{name}` for the route's `{name:path}`)."""

@@ -101,6 +101,10 @@ class Attempts:
             full.append(entry)
         return _refused(wanted, full)
 
+    def on(self, registry: Registry) -> Attempts:
+        """The same against another registry, and not counted for decisions: to try a model out."""
+        return Attempts(lambda: registry, self._providers, self._defaults)
+
     async def complete(self, wanted: Try) -> tuple[Attempt, Reply | None]:
         """Call the model and wait for the whole answer; the reply is None when the attempt did not succeed.
 

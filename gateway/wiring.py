@@ -24,10 +24,12 @@ from gateway.live.vitals import Vitals
 from gateway.prices import PriceKeeper, PriceTable
 from gateway.providers.catalogue import PROVIDERS, OpenProviders
 from gateway.providers.credentials import Credentials
+from gateway.providers.discovery import Discovery
 from gateway.providers.guard import Guard
 from gateway.providers.ports import CallTimeouts
 from gateway.recorder import Recorder
 from gateway.registry.checks import Checks
+from gateway.registry.desk import Desk
 from gateway.registry.editor import Editor
 from gateway.registry.live import LiveRegistry
 from gateway.registry.seed import load_seed
@@ -58,7 +60,7 @@ class World:
     storage: StorageWatch
     feed: Feed
     registry: LiveRegistry
-    editor: Editor
+    desk: Desk
     prices: PriceTable
     keeper: PriceKeeper
     rulebook: Rulebook
@@ -94,7 +96,7 @@ async def open_world(settings: Settings) -> AsyncGenerator[World]:
     feed = Feed(store.changes)
     providers = OpenProviders(settings.providers, credentials)
     registry = LiveRegistry(store.models, seed, providers.prepare, credentials)
-    editor = Editor(store.models, checks, credentials, _guard(settings), partial(feed.catch_up, "registry"))
+    desk = _desk(settings, store, feed, credentials, checks)
     prices = PriceTable(store.prices, registry.charge)
     keeper = PriceKeeper(registry, prices, store.prices)
     feed.follow("registry", _then(registry.reload, keeper.wake))
@@ -145,7 +147,7 @@ async def open_world(settings: Settings) -> AsyncGenerator[World]:
             storage,
             feed,
             registry,
-            editor,
+            desk,
             prices,
             keeper,
             rulebook,
@@ -165,6 +167,7 @@ async def open_world(settings: Settings) -> AsyncGenerator[World]:
     finally:
         await engine.close()
         await providers.close()
+        await desk.discovery.close()
         await feed.close()
         await keeper.close()
         await texts.close()
@@ -195,8 +198,10 @@ def _checks(settings: Settings, credentials: Credentials) -> Checks:
     return Checks(frozenset(PROVIDERS), credentials.why_not, allow_private=private)
 
 
-def _guard(settings: Settings) -> Guard:
-    return Guard(allow_private=settings.providers.allow_private_networks)
+def _desk(settings: Settings, store: Store, feed: Feed, credentials: Credentials, checks: Checks) -> Desk:
+    guard = Guard(allow_private=settings.providers.allow_private_networks)
+    editor = Editor(store.models, checks, credentials, guard, partial(feed.catch_up, "registry"))
+    return Desk(credentials, checks, guard, editor, Discovery(settings.providers))
 
 
 def _ring(settings: Settings) -> KeyRing | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -28,10 +29,20 @@ from gateway.domain.inference import (
 from gateway.domain.prices import Price
 from gateway.domain.registry import Model, Registry
 from gateway.domain.rules import GatewayLoad, RuleSet
+from gateway.domain.secret import Secret
 from gateway.ids import moment_of, new_id
+from gateway.providers.catalogue import PROVIDERS
+from gateway.providers.credentials import Credentials
+from gateway.providers.discovery import Discovery
+from gateway.providers.guard import Guard
+from gateway.registry.checks import Checks, Key
+from gateway.registry.desk import Desk
+from gateway.registry.editor import Editor
+from gateway.ring import KeyRing
 from gateway.router import Router
-from gateway.rules.load import rules_of
-from gateway.settings import read_text
+from gateway.rules.load import plain, rules_of
+from gateway.settings import Place, Settings, read_text
+from gateway.storage.memory import MemoryStore
 
 BODY = '{"model":"assistant","messages":[{"role":"user","content":"Say hello."}]}'
 QUICK = Limits(
@@ -151,8 +162,27 @@ def raw(body: str = BODY) -> Mapping[str, msgspec.Raw]:
     return msgspec.json.decode(body.encode(), type=dict[str, msgspec.Raw])
 
 
+def a_desk(store: MemoryStore, settings: Settings) -> Desk:
+    """What it takes to change the registry of a store; any reference is read, and there is a key for secrets."""
+    ring = KeyRing("k1", {"k1": Secret(b64encode(bytes(32)).decode())}, purpose=b"test")
+    credentials = Credentials(settings.credentials, ring)
+    checks = Checks(frozenset(PROVIDERS), credentials.why_not)
+    guard = Guard(allow_private=True)
+
+    async def in_force() -> None:
+        """There is no copy of the registry that would have to follow."""
+
+    editor = Editor(store.models, checks, credentials, guard, in_force)
+    return Desk(credentials, checks, guard, editor, Discovery(settings.providers))
+
+
 class RuleReader:
     """Reads rule texts in this process: for tests whose texts harm nobody."""
+
+    async def tree(self, text: str, name: str) -> tuple[Mapping[str, Any], Callable[[Key], Place]]:
+        """The plain values of a text."""
+        document = read_text(text, name)
+        return plain(document.tree), document.place
 
     async def read(self, text: str, name: str, version: str | None = None) -> RuleSet:
         """The rules of a text."""

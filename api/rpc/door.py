@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from keyword import iskeyword
 from typing import Any, cast
 
 import grpc
@@ -99,7 +100,7 @@ class Door:
             rpc = Rpc(
                 name=f"{service.full_name}/{method.name}",
                 request=GetMessageClass(method.input_type),
-                run=getattr(servicer, _CAPITAL.sub("_", method.name).lower()),
+                run=getattr(servicer, _named(method.name)),
                 streams=method.server_streaming,
             )
             make = (
@@ -165,6 +166,12 @@ class Door:
     def _ended_by_us(self) -> bool:
         task = asyncio.current_task()
         return self._closing and task in self._watched and task.uncancel() == 0
+
+
+def _named(method: str) -> str:
+    """The name of an rpc as a method of its servicer: in snake case, with `_` behind a word of Python's own."""
+    name = _CAPITAL.sub("_", method).lower()
+    return f"{name}_" if iskeyword(name) else name
 
 
 def _read(rpc: Rpc, raw: bytes) -> Message:

@@ -19,6 +19,7 @@ from api.rpc.jobs import JobsServicer
 from api.rpc.live import LiveServicer
 from api.rpc.models import ModelsServicer
 from api.rpc.prices import PricesServicer
+from api.rpc.registry import RegistryServicer
 from api.rpc.requests import RequestsServicer
 from api.rpc.rules import RulesServicer
 from api.rpc.usage import UsageServicer
@@ -31,6 +32,7 @@ from gateway.v1 import (
     live_pb2,
     models_pb2,
     prices_pb2,
+    registry_pb2,
     requests_pb2,
     rules_pb2,
     usage_pb2,
@@ -65,6 +67,7 @@ def build_server(
         live_pb2.DESCRIPTOR.services_by_name["LiveService"]: LiveServicer(services.live),
         models_pb2.DESCRIPTOR.services_by_name["ModelsService"]: ModelsServicer(services.models),
         prices_pb2.DESCRIPTOR.services_by_name["PricesService"]: PricesServicer(services.prices),
+        registry_pb2.DESCRIPTOR.services_by_name["RegistryService"]: RegistryServicer(services.registry),
         requests_pb2.DESCRIPTOR.services_by_name["RequestsService"]: RequestsServicer(
             services.requests, link
         ),

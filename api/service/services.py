@@ -9,6 +9,7 @@ from api.service.jobs import JobsService
 from api.service.live import LiveService
 from api.service.models import ModelsService
 from api.service.prices import PricesService
+from api.service.registry import RegistryService
 from api.service.requests import RequestsService
 from api.service.rules import RulesService
 from api.service.usage import UsageService
@@ -23,6 +24,7 @@ class Services:
     requests: RequestsService
     usage: UsageService
     models: ModelsService
+    registry: RegistryService
     live: LiveService
     rules: RulesService
     prices: PricesService

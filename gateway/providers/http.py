@@ -245,8 +245,27 @@ async def post(
     Raises UpstreamUnavailable, UpstreamTimeout, and UpstreamNotFound for an address that is none.
     """
     told = deadlines.extensions if extensions is None else {**deadlines.extensions, **extensions}
+    return await _send(transport, "POST", url, headers, content, deadlines, told)
+
+
+async def get(
+    transport: httpx2.AsyncBaseTransport, url: httpx2.URL, headers: Mapping[str, str], deadlines: Deadlines
+) -> Answer:
+    """Ask for something; raises as `post` does."""
+    return await _send(transport, "GET", url, headers, None, deadlines, deadlines.extensions)
+
+
+async def _send(
+    transport: httpx2.AsyncBaseTransport,
+    method: str,
+    url: httpx2.URL,
+    headers: Mapping[str, str],
+    content: bytes | None,
+    deadlines: Deadlines,
+    told: Mapping[str, object],
+) -> Answer:
     try:
-        request = httpx2.Request("POST", url, headers=dict(headers), content=content, extensions=told)
+        request = httpx2.Request(method, url, headers=dict(headers), content=content, extensions=dict(told))
         async with deadlines.first():
             return Answer(await transport.handle_async_request(request), deadlines)
     except FOREIGN as error:

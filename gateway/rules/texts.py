@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
@@ -22,6 +22,8 @@ from gateway.settings import ROOT, Place, SettingsError
 
 LONGEST = 256 * 1024
 """Bytes of a rule text."""
+LONGEST_VALUES = 1024 * 1024
+"""Bytes of any other text."""
 _SECONDS = 10.0
 _START_SECONDS = 20.0
 _KEPT = 16
@@ -58,16 +60,29 @@ class RuleTexts:
         Without a `version` it is a digest of what the rules say. Raises SettingsError, or Overloaded when too many
         texts wait to be read.
         """
+        read = await self._known_or_read(text, name, LONGEST, "rules")
+        # A thousand rules take a third of a second: other requests go on meanwhile.
+        return await asyncio.to_thread(rules_of, read.tree, _places(read, name), version)
+
+    async def tree(self, text: str, name: str) -> tuple[Mapping[str, Any], Callable[[Key], Place]]:
+        """The plain values of any other text in HOCON, durations as texts, and the place of each key.
+
+        Raises as `read` does.
+        """
+        read = await self._known_or_read(text, name, LONGEST_VALUES, "values")
+        return read.tree, _places(read, name)
+
+    async def _known_or_read(self, text: str, name: str, longest: int, what: str) -> _Read:
         try:
             data = text.encode()
         except UnicodeEncodeError:
             raise _refused(name, "expected text in UTF-8, got halves of characters") from None
-        if len(data) > LONGEST:
-            raise _refused(name, f"expected at most {LONGEST} bytes of rules, got {len(data)}")
-        digest = sha256(data).digest()
+        if len(data) > longest:
+            raise _refused(name, f"expected at most {longest} bytes of {what}, got {len(data)}")
+        digest = sha256(what.encode() + data).digest()
         read = self._kept.get(digest)
         if read is None:
-            read = await self._read(text, name)
+            read = await self._read(text, name, what)
             self._kept[digest] = read
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
@@ -75,15 +90,7 @@ class RuleTexts:
             self._kept.move_to_end(digest)
         if read.problems:
             raise SettingsError([_problem(each, name) for each in read.problems])
-
-        def place(key: Key) -> Place:
-            for length in range(len(key), 0, -1):
-                if key[:length] in read.lines:
-                    return Place(Path(name), read.lines[key[:length]])
-            return Place(Path(name))
-
-        # A thousand rules take a third of a second: other requests go on meanwhile.
-        return await asyncio.to_thread(rules_of, read.tree, place, version)
+        return read
 
     async def close(self) -> None:
         """End the process, if there is one."""
@@ -93,13 +100,13 @@ class RuleTexts:
                 process.kill()
             await process.wait()
 
-    async def _read(self, text: str, name: str) -> _Read:
+    async def _read(self, text: str, name: str, what: str) -> _Read:
         if self._waiting >= _MOST_WAITING:
             raise Overloaded("Too many rule texts wait to be read. Try again soon.")
         self._waiting += 1
         try:
             async with self._turn:
-                line = json.dumps({"text": text, "name": name}).encode() + b"\n"
+                line = json.dumps({"text": text, "name": name, "what": what}).encode() + b"\n"
                 told = await self._ask(line)
         finally:
             self._waiting -= 1
@@ -161,6 +168,16 @@ async def _exchange(process: asyncio.subprocess.Process, line: bytes) -> bytes:
         return await process.stdout.readline()
     except (ConnectionError, ValueError):
         return b""
+
+
+def _places(read: _Read, name: str) -> Callable[[Key], Place]:
+    def place(key: Key) -> Place:
+        for length in range(len(key), 0, -1):
+            if key[:length] in read.lines:
+                return Place(Path(name), read.lines[key[:length]])
+        return Place(Path(name))
+
+    return place
 
 
 def _refused(name: str, text: str) -> SettingsError:

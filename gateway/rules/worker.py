@@ -28,8 +28,9 @@ def answer(asked: dict[str, str]) -> dict[str, Any]:
     try:
         document = read_text(asked["text"], name)
         tree = plain(document.tree)
-        # All of it is tried here, so that what kills a process kills this one.
-        rules_of(tree, document.place)
+        if asked.get("what", "rules") == "rules":
+            # All of it is tried here, so that what kills a process kills this one.
+            rules_of(tree, document.place)
     except SettingsError as error:
         return {"problems": [_told(each) for each in error.problems]}
     except (MemoryError, RecursionError):

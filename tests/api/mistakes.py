@@ -15,6 +15,7 @@ from gateway.v1.jobs_pb2_grpc import JobsServiceStub
 from gateway.v1.live_pb2_grpc import LiveServiceStub
 from gateway.v1.models_pb2_grpc import ModelsServiceStub
 from gateway.v1.prices_pb2_grpc import PricesServiceStub
+from gateway.v1.registry_pb2_grpc import RegistryServiceStub
 from gateway.v1.requests_pb2_grpc import RequestsServiceStub
 from gateway.v1.rules_pb2_grpc import RulesServiceStub
 from tests.api import rpc
@@ -36,6 +37,7 @@ class Doors:
         self.models = ModelsServiceStub(channel)
         self.live = LiveServiceStub(channel)
         self.rules = RulesServiceStub(channel)
+        self.registry = RegistryServiceStub(channel)
 
     async def settled(self) -> None:
         """Wait for the ledger."""

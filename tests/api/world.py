@@ -24,6 +24,7 @@ from api.service.jobs import JobsService
 from api.service.live import LiveService
 from api.service.models import ModelsService
 from api.service.prices import PricesService
+from api.service.registry import RegistryService
 from api.service.requests import RequestsService
 from api.service.rules import RulesService
 from api.service.services import Services
@@ -50,7 +51,7 @@ from gateway.recorder import Recorder
 from gateway.router import Router
 from gateway.settings import Api, Inference, Settings
 from gateway.storage.memory import MemoryStore
-from tests.builders import RuleReader, a_caller, a_model, a_registry, a_router, an_admin
+from tests.builders import RuleReader, a_caller, a_desk, a_model, a_registry, a_router, an_admin
 
 KEY, OTHER, ADMIN, POWERLESS = "sk-agent", "sk-other", "sk-admin", "sk-powerless"
 CALLERS = {
@@ -253,6 +254,8 @@ def a_world(settings: Settings | None = None, rules: RuleSet | None = None) -> W
         settings=settings,
         storage_up=lambda: True,
     )
+    texts = RuleReader()
+    desk = a_desk(store, settings)
     ledger = RequestsService(store.requests, lambda: models)
     table = PriceTable(store.prices, charge)
     prices = PricesService(
@@ -278,8 +281,17 @@ def a_world(settings: Settings | None = None, rules: RuleSet | None = None) -> W
             usage=UsageService(store.rollups, settings.usage),
             models=ModelsService(lambda: models, router),
             live=LiveService(lambda: models, vitals.facts),
-            rules=RulesService(store.rules, RuleReader(), router, ledger, vitals.facts),
             prices=prices,
+            rules=RulesService(store.rules, texts, router, ledger, vitals.facts),
+            registry=RegistryService(
+                models=store.models,
+                audit=store.audit,
+                desk=desk,
+                registry=lambda: models,
+                attempts=attempts,
+                recorder=recorder,
+                texts=texts,
+            ),
         ),
         vitals=vitals,
     )

@@ -1,0 +1,22 @@
+"""What it takes to change the registry, put together once for a process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.providers.credentials import Credentials
+from gateway.providers.discovery import Discovery
+from gateway.providers.guard import Guard
+from gateway.registry.checks import Checks
+from gateway.registry.editor import Editor
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """`checks` say what a model must be like, `guard` which hosts may be called, `discovery` asks servers."""
+
+    credentials: Credentials
+    checks: Checks
+    guard: Guard
+    editor: Editor
+    discovery: Discovery
