@@ -11,13 +11,15 @@ from typing import TypeVar
 
 import msgspec
 from temporalio import activity
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from gateway import telemetry
 from gateway.attempt import Attempts, Try
-from gateway.domain.errors import Interrupted, StorageUnavailable
+from gateway.domain.errors import Interrupted, RateLimited, StorageUnavailable
 from gateway.domain.inference import Attempt, Choice, Failure, InferenceRequest, Outcome, Settlement
 from gateway.domain.registry import Registry
 from gateway.exchange import Exchanges
+from gateway.limiter import OPEN
 from gateway.recorder import Recorder
 from gateway.storage.ports import Claims
 
@@ -111,15 +113,24 @@ class JobActivities:
 
     @activity.defn(name="call_model")
     async def call_model(self, wanted: JobAttempt) -> Attempt:
-        """Make the call and keep its answer; an attempt that was answered before is not made again."""
+        """Make the call and keep its answer; an attempt that was answered before is not made again.
+
+        A model that is at a limit is not called: then this fails as `rate_limited`, with the seconds until its turn,
+        and nothing is claimed.
+        """
         beating = asyncio.create_task(self._beat())
+        let_in = OPEN
         try:
             request, number = wanted.request, wanted.number
+            body = msgspec.json.decode(request.body, type=dict[str, msgspec.Raw])
+            admitted = await self._attempts.admit(Try(request, body, number, wanted.choice), in_line=True)
+            if isinstance(admitted, Attempt):
+                raise _at_a_limit(admitted)
+            let_in = admitted.entry
             stored = await self._patiently(lambda: self._claims.claim(request.id, number, self._holder))
             if stored is not None:
                 return stored
-            body = msgspec.json.decode(request.body, type=dict[str, msgspec.Raw])
-            attempt, reply = await self._attempts.complete(Try(request, body, number, wanted.choice))
+            attempt, reply = await self._attempts.complete(admitted)
             if attempt.outcome is Outcome.CANCELLED and not _asked_for():
                 attempt = _interrupted(attempt)
             kept = await self._patiently(
@@ -129,6 +140,7 @@ class JobActivities:
                 raise Interrupted(detail="the claim was given up before its answer came")
             return attempt
         finally:
+            let_in.leave(None)  # where it was not left with the attempt's end
             beating.cancel()
 
     @activity.defn(name="recover")
@@ -164,6 +176,14 @@ class JobActivities:
             except StorageUnavailable:
                 telemetry.log.warning("claim_waits", again_s=_AGAIN)
                 await asyncio.sleep(_AGAIN)
+
+
+def _at_a_limit(attempt: Attempt) -> ApplicationError:
+    failure = attempt.failure or Failure.of(RateLimited())
+    seconds = (failure.retry_after or timedelta(seconds=1)).total_seconds()
+    # It is no failure of ours that anybody has to look at.
+    benign = ApplicationErrorCategory.BENIGN
+    return ApplicationError(failure.message, seconds, type=failure.code, non_retryable=True, category=benign)
 
 
 def _asked_for() -> bool:

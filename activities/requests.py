@@ -9,7 +9,9 @@ from temporalio import activity
 
 from gateway.domain.inference import InferenceRequest, Settlement
 from gateway.domain.jobs import Job
+from gateway.domain.limits import Throttle
 from gateway.exchange import Exchanges
+from gateway.limiter import Limiter
 from gateway.recorder import Recorder
 from gateway.storage.ports import Jobs
 
@@ -24,10 +26,14 @@ class Begin:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """How a request ended. With `request` it is written by any process, without it by the caller's own alone."""
+    """How a request ended. With `request` it is written by any process, without it by the caller's own alone.
+
+    `throttles` are those whose tokens were taken for a job.
+    """
 
     settlement: Settlement
     request: InferenceRequest | None = None
+    throttles: tuple[Throttle, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +47,9 @@ class Recorded:
 class RequestActivities:
     """Writes what happened into the ledger."""
 
-    def __init__(self, recorder: Recorder, jobs: Jobs, exchanges: Exchanges) -> None:
+    def __init__(self, recorder: Recorder, jobs: Jobs, exchanges: Exchanges, limiter: Limiter) -> None:
         """`exchanges` are this process's; a worker for jobs has none."""
+        self._limiter = limiter
         self._recorder = recorder
         self._jobs = jobs
         self._exchanges = exchanges
@@ -62,4 +69,6 @@ class RequestActivities:
             before = await self._recorder.settlement(record.settlement.request_id)
             return Recorded(before is not None, before)
         settled = await self._recorder.record(request, record.settlement)
+        if settled is record.settlement:
+            self._limiter.settle(record.throttles, settled.usage)
         return Recorded(done=True, before=None if settled is record.settlement else settled)

@@ -40,10 +40,11 @@ def build_services(world: World) -> Services:
     """The services over a world."""
     settings = world.settings
     ledger = RequestsService(world.store.requests, world.registry)
+    admission = Admission(world.limiter, world.attempts, Hedges(world.live))
     return Services(
         inference=InferenceService(
             router=world.router,
-            admission=Admission(world.limiter, world.attempts, Hedges(world.live)),
+            admission=admission,
             exchanges=world.exchanges,
             recorder=world.recorder,
             engine=world.engine,
@@ -53,6 +54,7 @@ def build_services(world: World) -> Services:
         ),
         jobs=JobsService(
             router=world.router,
+            admission=admission,
             engine=world.engine,
             jobs=world.store.jobs,
             claims=world.store.claims,

@@ -77,10 +77,11 @@ class Attempts:
         self._vitals = vitals
         self._gate = gate
 
-    async def admit(self, wanted: Try, others: Iterable[str] = ()) -> Try | Attempt:
+    async def admit(self, wanted: Try, others: Iterable[str] = (), *, in_line: bool = False) -> Try | Attempt:
         """Let a try in by its model's limits; where it is at one, the first of `others` that is not, and say why.
 
-        Where all are, it is an attempt that failed as RateLimited. A try that is let in must be made, or skipped.
+        Where all are, it is an attempt that failed as RateLimited; with `in_line` it is told when its turn comes after
+        all that met the model so before. A try that is let in must be made, or skipped.
         """
         if self._gate is None:
             return wanted
@@ -99,6 +100,8 @@ class Attempts:
                     choice = replace(choice, model=name, reason=reason)
                 return replace(wanted, choice=choice, entry=entry)
             full.append(entry)
+        if in_line:
+            full = [replace(each, after=await self._gate.turn(each)) for each in full]
         return _refused(wanted, full)
 
     def on(self, registry: Registry) -> Attempts:

@@ -182,6 +182,7 @@ class Router:
             rule=decision.rule,
             decision=decisions.tell(decision),
             refused=None if decision.ranked else Failure.of(error_of(decision)),
+            throttles=decision.throttles,
         )
 
     def estimates(self, decision: Decision, asked: Asked, at: datetime) -> Mapping[str, Decimal]:

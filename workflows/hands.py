@@ -14,7 +14,7 @@ from workflows.worker import Hands
 def hands_of(world: World) -> Hands:
     """All activities of a process."""
     return Hands(
-        routing=RoutingActivities(world.router),
+        routing=RoutingActivities(world.router, world.limiter),
         caller=CallerActivities(world.exchanges, world.recorder),
         job=JobActivities(
             world.attempts,
@@ -23,7 +23,7 @@ def hands_of(world: World) -> Hands:
             world.origin,
             world.settings.jobs.heartbeat_timeout / 4,
         ),
-        requests=RequestActivities(world.recorder, world.store.jobs, world.exchanges),
+        requests=RequestActivities(world.recorder, world.store.jobs, world.exchanges, world.limiter),
         delivery=DeliveryActivities({}),
         prices=PriceActivities(world.store.prices, world.store.repricings),
     )

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from temporalio import workflow
 from temporalio.common import SearchAttributeKey
-from temporalio.exceptions import ActivityError, TimeoutType, is_cancelled_exception
+from temporalio.exceptions import ActivityError, ApplicationError, TimeoutType, is_cancelled_exception
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 
 with workflow.unsafe.imports_passed_through():
@@ -17,7 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.inference import CallerActivities, JobActivities, JobAttempt, Join, Joined, Recover
     from activities.requests import Begin, Record, RequestActivities
     from activities.routing import Look, RoutingActivities
-    from gateway.domain.errors import Abandoned
+    from gateway.domain.errors import Abandoned, RateLimited
     from gateway.domain.inference import (
         KEPT_DECISIONS,
         Attempt,
@@ -33,6 +33,7 @@ with workflow.unsafe.imports_passed_through():
         told,
     )
     from gateway.domain.jobs import job_of
+    from gateway.domain.limits import Throttle
     from gateway.domain.retries import Now, Route, next_choice, pause, reason_to_stop
     from workflows import policies
 
@@ -50,6 +51,9 @@ class InferenceWorkflow:
         self._decisions: tuple[str, ...] = ()
         self._refused: Failure | None = None
         self._overhead_ms: float | None = None
+        self._admitted = False
+        self._throttles: tuple[Throttle, ...] = ()
+        self._full: dict[str, datetime] = {}
 
     @workflow.run
     async def run(self, request: InferenceRequest) -> Settlement:
@@ -88,7 +92,7 @@ class InferenceWorkflow:
             cancelled = True
         settlement = self._settle(request, stop, cancelled=cancelled)
         recorded = await workflow.execute_local_activity_method(
-            RequestActivities.record, Record(settlement, request), **policies.RECORD
+            RequestActivities.record, Record(settlement, request, self._throttles), **policies.RECORD
         )
         settlement = recorded.before or settlement
         self._show(settlement)
@@ -99,7 +103,7 @@ class InferenceWorkflow:
         """Route and attempt until nothing more may be tried; returns why. While no model can be called, wait."""
         pauses = 0
         while (stop := reason_to_stop(self._attempts, request.limits)) is None:
-            route = await self._route(request)
+            route = self._without_full(await self._route(request, admit=not self._admitted))
             choice = self._choose(request, route)
             if isinstance(choice, str):
                 wait = self._pause(request, route, pauses)
@@ -113,6 +117,9 @@ class InferenceWorkflow:
             attempt = await self._call(request, choice)
             if attempt is None:
                 return "the deadline passed before a worker was free"
+            if isinstance(attempt, timedelta):
+                self._full[choice.model] = workflow.now() + attempt
+                continue
             self._attempts = (*self._attempts, attempt)
         return stop
 
@@ -120,13 +127,24 @@ class InferenceWorkflow:
     def _number(self) -> int:
         return len(self._attempts) + 1
 
-    async def _route(self, request: InferenceRequest) -> Route:
-        """Decide again, on what is there now."""
-        look = Look(replace(request, body="", decision=""), self._attempts)
+    async def _route(self, request: InferenceRequest, *, admit: bool = False) -> Route:
+        """Decide again, on what is there now; `admit` a job that has not begun by its limits of rate."""
+        look = Look(replace(request, body="", decision=""), self._attempts, admit)
         route = await workflow.execute_local_activity_method(RoutingActivities.route, look, **policies.LOOK)
         self._decisions = (*self._decisions, route.decision)[-KEPT_DECISIONS:]
         self._refused = route.refused
+        if admit and route.candidates:
+            self._admitted, self._throttles = True, route.throttles
         return route
+
+    def _without_full(self, route: Route) -> Route:
+        """The same without models that are at a limit until later; if that leaves none, the time until one is not."""
+        now = workflow.now()
+        free = tuple(name for name in route.candidates if self._full.get(name, now) <= now)
+        if free or not route.candidates:
+            return replace(route, candidates=free)
+        wait = min(self._full[name] for name in route.candidates) - now
+        return replace(route, candidates=(), refused=Failure.of(RateLimited(retry_after=wait)))
 
     def _choose(self, request: InferenceRequest, route: Route) -> Choice | str:
         roll = workflow.random().random() if self._attempts else 0.0
@@ -160,8 +178,8 @@ class InferenceWorkflow:
         except ActivityError:
             return Joined()
 
-    async def _call(self, request: InferenceRequest, choice: Choice) -> Attempt | None:
-        """A job's attempt; None if no worker took it up before the deadline."""
+    async def _call(self, request: InferenceRequest, choice: Choice) -> Attempt | timedelta | None:
+        """A job's attempt; the time until its turn if the model is at a limit; None if no worker was free in time."""
         number, began = self._number, workflow.now()
         try:
             return await workflow.execute_activity_method(
@@ -175,6 +193,8 @@ class InferenceWorkflow:
                 return None
             if is_cancelled_exception(e):
                 raise asyncio.CancelledError from e
+            if isinstance(e.cause, ApplicationError) and e.cause.type == RateLimited.code:
+                return timedelta(seconds=e.cause.details[0])
             return await workflow.execute_local_activity_method(
                 JobActivities.recover,
                 Recover(request.id, number, choice, began, workflow.now()),

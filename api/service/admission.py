@@ -12,8 +12,8 @@ from api.service.served import RequestFailed, Served
 from gateway import telemetry
 from gateway.attempt import Attempts, Try
 from gateway.domain.errors import RateLimited
-from gateway.domain.inference import Attempt, InferenceRequest, Usage
-from gateway.domain.limits import Then, Throttle, Unit
+from gateway.domain.inference import Attempt, InferenceRequest, usage_of
+from gateway.domain.limits import Then, Unit
 from gateway.domain.retries import Now, next_choice
 from gateway.domain.rules import Decision
 from gateway.exchange import Exchange, Planner
@@ -71,21 +71,15 @@ class Admission:
     async def correct(self, exchange: Exchange, taken: Taken) -> None:
         """Correct what was estimated of a request's tokens, when it has ended."""
         await exchange.settled.wait()
-        used = sum(_tokens(attempt.usage) for attempt in exchange.finished)
-        for throttle in counted(taken):
-            self.limiter.correct(throttle, throttle.cost - used)
+        self.limiter.settle(taken.throttles, usage_of(exchange.finished))
 
 
 _AT_A_MODEL: Final = "model"
 
 
-def counted(taken: Taken) -> tuple[Throttle, ...]:
-    """The throttles whose cost was an estimate."""
-    return tuple(throttle for throttle in taken.throttles if throttle.unit is Unit.TOKENS)
-
-
-def _tokens(usage: Usage | None) -> int:
-    return 0 if usage is None else usage.input + usage.output
+def is_estimated(taken: Taken) -> bool:
+    """Whether what was taken depends on the tokens that will have been used."""
+    return any(throttle.unit is Unit.TOKENS for throttle in taken.throttles)
 
 
 def _over(wait: Wait) -> RateLimited:

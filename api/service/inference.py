@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from api.service.accept import Terms, accept, limits_of
-from api.service.admission import Admission, counted
+from api.service.admission import Admission, is_estimated
 from api.service.ask import Ask
 from api.service.served import RequestFailed, Served
 from gateway import telemetry
@@ -198,7 +198,7 @@ class InferenceService:
             raise
         plan = self._admission.planner(decision, request)
         exchange = Exchange(request, ask.body, self._admission.attempts, first=first, plan=plan)
-        if counted(taken):
+        if is_estimated(taken):
             self._run_beside(self._admission.correct(exchange, taken))
         if request.durability is Durability.START_FIRST or self._engine.crowded:
             await self._start_first(exchange, served)

@@ -10,6 +10,7 @@ from hashlib import sha256
 from typing import Protocol
 
 from api.service.accept import Terms, accept, limits_of
+from api.service.admission import Admission
 from api.service.ask import Ask
 from api.service.served import RequestFailed, Served
 from gateway.domain.errors import (
@@ -23,6 +24,7 @@ from gateway.domain.errors import (
 from gateway.domain.identity import Caller, Right
 from gateway.domain.inference import Durability, InferenceRequest, Mode, Status
 from gateway.domain.jobs import Job, job_of
+from gateway.domain.limits import Then
 from gateway.ids import derive_id, parse_id
 from gateway.router import Router
 from gateway.settings import Settings
@@ -50,6 +52,7 @@ class JobsService:
         self,
         *,
         router: Router,
+        admission: Admission,
         engine: RunsJobs,
         jobs: Jobs,
         claims: Claims,
@@ -59,6 +62,7 @@ class JobsService:
     ) -> None:
         """`channels` are the ways of delivery that this installation has."""
         self._router = router
+        self._admission = admission
         self._engine = engine
         self._jobs = jobs
         self._claims = claims
@@ -69,7 +73,8 @@ class JobsService:
     async def create(self, caller: Caller, ask: Ask) -> Job:
         """Accept a job; the same Idempotency-Key gives the same job.
 
-        Raises ModelNotFound, InvalidRequest, IdempotencyMismatch, EngineUnavailable, StorageUnavailable.
+        Raises InvalidRequest, IdempotencyMismatch, EngineUnavailable, StorageUnavailable, and RequestFailed as `accept`
+        does, and as RateLimited where a throttle of the rules refuses.
         """
         caller.require(Right.INFER)
         if ask.stream:
@@ -87,7 +92,7 @@ class JobsService:
         key = ask.hints.idempotency_key
         fingerprint = sha256(f"{ask.endpoint}\n{ask.text}".encode()).hexdigest()
         terms = Terms(Mode.JOB, Durability.START_FIRST, jobs.deadline, jobs.max_deadline, limits)
-        request, _ = accept(
+        request, decision = accept(
             caller,
             ask,
             self._router,
@@ -97,7 +102,17 @@ class JobsService:
         )
         if not self._storage_up():
             raise StorageUnavailable(retry_after=timedelta(seconds=1))
-        new = await self._engine.start(request)
+        # What makes a job wait is taken when it begins; what refuses it refuses it here, where somebody hears it.
+        served = Served(
+            request.id, request.trace_id, rule=decision.rule, rules_version=decision.rules_version
+        )
+        taken = await self._admission.take(decision, served, (Then.REJECT,))
+        new = False
+        try:
+            new = await self._engine.start(request)
+        finally:
+            if not new:
+                self._admission.limiter.give_back(taken)
         try:
             job = await self._jobs.accept(job_of(request))
         except StorageUnavailable:

@@ -290,11 +290,7 @@ class Settlement:
     @property
     def usage(self) -> Usage | None:
         """The tokens of all attempts together; None when none is known."""
-        total: Usage | None = None
-        for attempt in self.attempts:
-            if attempt.usage is not None:
-                total = attempt.usage if total is None else total.plus(attempt.usage)
-        return total
+        return usage_of(self.attempts)
 
     @property
     def cost_usd(self) -> Decimal | None:
@@ -307,6 +303,15 @@ class Settlement:
 def told(request: InferenceRequest, stop: str) -> tuple[str, ...]:
     """What was to be tried and why nothing more is, a line each, for whoever looks a request up."""
     return (f"{request.model} goes to {', '.join(request.candidates) or 'nothing'}", stop)
+
+
+def usage_of(attempts: Iterable[Attempt]) -> Usage | None:
+    """The tokens of attempts together; None when none is known."""
+    total: Usage | None = None
+    for attempt in attempts:
+        if attempt.usage is not None:
+            total = attempt.usage if total is None else total.plus(attempt.usage)
+    return total
 
 
 _LAST = (Outcome.SUCCEEDED, Outcome.BROKEN, Outcome.CANCELLED, Outcome.ABANDONED)

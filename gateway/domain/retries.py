@@ -18,9 +18,11 @@ from gateway.domain.inference import (
     Outcome,
     telling,
 )
+from gateway.domain.limits import Throttle
 
 _NOTHING = Decimal(0)
 _FIRST_PAUSE = timedelta(seconds=1)
+_EXACT_PAUSES = 4
 _PATIENT = (
     20  # a pause is at most this part of the time waited: a job that waits for a day looks about 150 times
 )
@@ -31,7 +33,7 @@ class Route:
     """What a decision leaves to be tried, best first; `refused` says why nothing is left.
 
     `rule` put the first of them there. `decision` is the whole of it as it is kept. Both are empty for the door's
-    decision, which goes with its request.
+    decision, which goes with its request. `throttles` are the limits of rate that the request falls under.
     """
 
     candidates: tuple[str, ...]
@@ -40,6 +42,7 @@ class Route:
     rule: str = ""
     decision: str = ""
     refused: Failure | None = None
+    throttles: tuple[Throttle, ...] = ()
 
     @staticmethod
     def first(request: InferenceRequest) -> Route:
@@ -105,14 +108,19 @@ def pause(
     """How long a job waits before it asks again for a model; None if waiting cannot help, or its time is up.
 
     Pauses grow, first by themselves (a minute after the sixth), then with the time waited `since` the job was accepted;
-    the last one ends with the job's time.
+    the last one ends with the job's time. Where a limit of rate says when its turn is, that is exact at first.
     """
     left = deadline - LEAST_TIME - now
     if route.candidates or route.refused is None or not route.refused.retryable or left <= timedelta(0):
         return None
+    turn = route.refused.retry_after or timedelta(0)
+    if route.refused.code == RateLimited.code:
+        if pauses < _EXACT_PAUSES:
+            return min(max(turn, LEAST_TIME), left)
+        pauses -= _EXACT_PAUSES
     grown = min(_FIRST_PAUSE * 2 ** min(pauses, 6), timedelta(minutes=1))
     wait = max(grown, (now - since) / _PATIENT) * (0.5 + roll / 2)
-    return min(max(wait, route.refused.retry_after or timedelta(0)), left)
+    return min(max(wait, turn), left)
 
 
 def reason_to_stop(attempts: tuple[Attempt, ...], limits: Limits) -> str | None:

@@ -18,7 +18,8 @@ from typing import Final
 
 from gateway import telemetry
 from gateway.domain.errors import StorageUnavailable
-from gateway.domain.limits import Standing, Throttle, time_for
+from gateway.domain.inference import Usage
+from gateway.domain.limits import Standing, Throttle, Unit, time_for
 from gateway.limiter.flights import Flights
 from gateway.limiter.lease import Lease
 from gateway.settings import LimitSettings
@@ -112,6 +113,13 @@ class Limiter:
         """Put taken tokens back: what they were taken for does not happen."""
         for throttle in taken.throttles:
             self.correct(throttle, throttle.cost)
+
+    def settle(self, throttles: Sequence[Throttle], usage: Usage | None) -> None:
+        """Correct what was estimated of a request's tokens; where its usage is not known, the estimate stands."""
+        if usage is not None:
+            for throttle in throttles:
+                if throttle.unit is Unit.TOKENS:
+                    self.correct(throttle, throttle.cost - usage.input - usage.output)
 
     def correct(self, throttle: Throttle, tokens: float) -> None:
         """Put tokens back into a bucket, or take more out of it: the cost was estimated."""

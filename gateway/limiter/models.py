@@ -15,7 +15,7 @@ from gateway.limiter.limiter import Limiter, Taken, Wait
 from gateway.limiter.slots import Concurrency
 
 _SOON: Final = timedelta(seconds=1)
-_USUAL: Final = 5.0  # seconds that a call takes, where none has been measured yet
+_USUAL: Final = 2.0  # seconds that a call takes, where none has been measured yet
 _NEWEST: Final = 0.1  # the weight of the newest call in the mean of how long calls take
 _MINUTE: Final = 60.0
 
@@ -99,9 +99,7 @@ class Gate:
         self._leave(model)
         before = self._seconds.get(model.name, seconds)
         self._seconds[model.name] = max(0.01, before + _NEWEST * (seconds - before))
-        for throttle in taken.throttles:
-            if throttle.unit is Unit.TOKENS and usage is not None:
-                self._limiter.correct(throttle, throttle.cost - usage.input - usage.output)
+        self._limiter.settle(taken.throttles, usage)
 
     def _leave(self, model: Model) -> None:
         if model.limits.concurrency is not None:

@@ -109,6 +109,28 @@ async def test_without_throttles_nothing_is_told_of_limits():
         assert limits_in((await doors.rest.chat()).headers) == {}
 
 
+# ---- jobs --------------------------------------------------------------------------------------------------------
+async def test_a_throttle_that_refuses_refuses_a_job_at_its_creation(doors):
+    answers = [await doors.rest.job() for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [202, 202, 202, 429]
+    assert answers[3].json()["code"] == "rate_limited"
+    assert answers[3].headers["retry-after"] == "1"
+    spoken = doors.jobs.Create(rpc.create(), metadata=rpc.bearer())
+    assert await rpc.code_of(spoken) == ("RESOURCE_EXHAUSTED", "rate_limited")
+
+
+@pytest.mark.parametrize("doors", [{"then": "queue"}], indirect=True)
+async def test_a_throttle_that_queues_takes_any_number_of_jobs(doors):
+    answers = [await doors.rest.job() for _ in range(6)]
+    assert [answer.status_code for answer in answers] == [202] * 6
+
+
+async def test_the_same_job_asked_for_again_takes_no_token(doors):
+    answers = [await doors.rest.job(idempotency_key="once") for _ in range(6)]
+    assert [answer.status_code for answer in answers] == [202] * 6
+    assert len({answer.json()["id"] for answer in answers}) == 1
+
+
 # ---- limits of models --------------------------------------------------------------------------------------------
 async def test_a_model_at_its_limit_is_passed_over_and_the_ledger_says_so():
     async with both(a_quick_world()) as doors:

@@ -236,9 +236,10 @@ def a_world(settings: Settings | None = None, rules: RuleSet | None = None) -> W
     recorder = Recorder(store.requests, store.claims, exchanges, log_content=True, content_limit=100_000)
     router = a_router(models, rules, live=vitals.facts)
     engine = Engine(exchanges, attempts, recorder, store, router)
+    admission = Admission(limiter, attempts, Hedges(vitals.facts))
     inference = InferenceService(
         router=router,
-        admission=Admission(limiter, attempts, Hedges(vitals.facts)),
+        admission=admission,
         exchanges=exchanges,
         recorder=recorder,
         engine=engine,
@@ -248,6 +249,7 @@ def a_world(settings: Settings | None = None, rules: RuleSet | None = None) -> W
     )
     jobs = JobsService(
         router=router,
+        admission=admission,
         engine=engine,
         jobs=store.jobs,
         claims=store.claims,

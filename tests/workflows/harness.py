@@ -20,9 +20,12 @@ from activities.routing import RoutingActivities
 from gateway.attempt import Attempts
 from gateway.domain.health import Breaker, LiveFacts, ModelHealth
 from gateway.domain.inference import InferenceRequest, Mode, Settlement
-from gateway.domain.registry import Registry
+from gateway.domain.registry import ModelLimits, Registry
+from gateway.domain.rules import RuleSet, parse
 from gateway.domain.secret import Secret
 from gateway.exchange import Exchange, Exchanges
+from gateway.hedge import Plan
+from gateway.limiter import Concurrency, Gate, Limiter
 from gateway.providers.catalogue import open_provider
 from gateway.providers.ports import CallTimeouts
 from gateway.recorder import Recorder
@@ -42,6 +45,10 @@ CONVERTER = data_converter(TEMPORAL, None)
 _QUICK = timedelta(seconds=5)
 
 
+GENTLE = parse({"rules": [{"name": "be gentle", "throttle": {"rate": "1/s", "burst": 1, "then": "queue"}}]})
+"""Rules under which one request a second begins, and a job waits for its turn."""
+
+
 def registry() -> Registry:
     """Models that behave and models that do not."""
     return a_registry(
@@ -50,6 +57,8 @@ def registry() -> Registry:
         a_model("rejects", upstream_model="scripted-400"),
         a_model("hangs", upstream_model="scripted-hang"),
         a_model("recovers", upstream_model="scripted-503?fail_first=2"),
+        a_model("slow", upstream_model="scripted-ok?latency_ms=20000"),
+        a_model("one-call", upstream_model="scripted-ok?latency_ms=700", limits=ModelLimits(concurrency=1)),
     )
 
 
@@ -65,10 +74,13 @@ class Process:
     router: Router
     hands: Hands
     provider: Any
+    limiter: Limiter
+    gate: Gate
 
-    def exchange(self, request: InferenceRequest) -> Exchange:
-        """A caller who waits in this process."""
-        exchange = Exchange(request, raw(request.body), self.attempts)
+    def exchange(self, request: InferenceRequest, plan: Plan | None = None) -> Exchange:
+        """A caller who waits in this process; with a plan others are asked beside the first model."""
+        planner = None if plan is None else lambda number, *_: plan if number == 1 else None
+        exchange = Exchange(request, raw(request.body), self.attempts, plan=planner)
         self.exchanges.open(exchange)
         return exchange
 
@@ -102,24 +114,29 @@ def a_process(
     origin: str = "here",
     store: MemoryStore | None = None,
     live: Callable[[], LiveFacts] = LiveFacts,
+    rules: RuleSet | None = None,
 ) -> Process:
     """A process whose connections are its own; give it a store to share one."""
     store = store or MemoryStore()
     models = registry()
     provider = open_provider("scripted", SETTINGS.providers)
     exchanges = Exchanges(origin)
-    attempts = Attempts(lambda: models, {"scripted": provider}, CallTimeouts(_QUICK, _QUICK, _QUICK))
+    limiter = Limiter(store.buckets, SETTINGS.limits, lambda: 1)
+    gate = Gate(limiter, Concurrency(store.slots, origin, SETTINGS.limits))
+    attempts = Attempts(
+        lambda: models, {"scripted": provider}, CallTimeouts(_QUICK, _QUICK, _QUICK), gate=gate
+    )
     recorder = Recorder(store.requests, store.claims, exchanges, log_content=True, content_limit=100_000)
-    router = a_router(models, live=live)
+    router = a_router(models, rules, live=live)
     hands = Hands(
-        RoutingActivities(router),
+        RoutingActivities(router, limiter),
         CallerActivities(exchanges, recorder),
         JobActivities(attempts, store.claims, lambda: models, origin, timedelta(milliseconds=200)),
-        RequestActivities(recorder, store.jobs, exchanges),
+        RequestActivities(recorder, store.jobs, exchanges, limiter),
         DeliveryActivities({}),
         PriceActivities(store.prices, store.repricings),
     )
-    return Process(client, store, exchanges, attempts, recorder, router, hands, provider)
+    return Process(client, store, exchanges, attempts, recorder, router, hands, provider, limiter, gate)
 
 
 @asynccontextmanager

@@ -12,6 +12,7 @@ import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -22,10 +23,22 @@ from temporalio.worker import Worker
 
 from gateway.domain.errors import StorageUnavailable
 from gateway.domain.inference import Mode, Settlement
-from gateway.storage.ports import Entry
+from gateway.hedge import Plan
+from gateway.limiter import Entry
+from gateway.storage.ports import Entry as Filed
 from tests.builders import QUICK, a_job, a_request
 from tests.servers import Servers
-from tests.workflows.harness import CONVERTER, SETTINGS, TEMPORAL, Process, a_process, resting, serving
+from tests.workflows.harness import (
+    CONVERTER,
+    GENTLE,
+    SETTINGS,
+    TEMPORAL,
+    Process,
+    a_process,
+    registry,
+    resting,
+    serving,
+)
 from workflows.inference import InferenceWorkflow
 from workflows.worker import runner
 
@@ -83,6 +96,16 @@ async def _retried(client: Client) -> Handle:
     return await _answered(client, candidates=("recovers",))
 
 
+async def _hedged(client: Client) -> Handle:
+    """A second model is asked beside the first, and answers before it."""
+    async with serving(a_process(client)) as process:
+        plan = Plan(timedelta(milliseconds=50), ("good",))
+        exchange = process.exchange(a_request(candidates=("slow", "good")), plan)
+        handle = await process.start(exchange.request)
+        await handle.result()
+    return handle
+
+
 async def _cancelled(client: Client) -> Handle:
     async with serving(a_process(client)) as process:
         exchange = process.exchange(a_request(candidates=("hangs",)))
@@ -100,7 +123,7 @@ async def _elsewhere(client: Client) -> Handle:
     exchange = here.exchange(a_request())
     async with serving(other):
         handle = await here.start(exchange.request)
-        await _until(handle, "attempt")
+        await reached(handle, "attempt")
         async with serving(here):
             await exchange.opened
             await handle.result()
@@ -149,12 +172,36 @@ async def _interrupted_job(client: Client) -> Handle:
     return handle
 
 
+async def _throttled_job(client: Client) -> Handle:
+    """Another one has taken the token of this second: the job waits for its turn."""
+    process = a_process(client, rules=GENTLE)
+    request = a_job(rules_version=GENTLE.version)
+    await process.limiter.take(process.router.route(request, (), request.accepted_at).throttles)
+    async with serving(process, jobs=True, callers=False):
+        handle = await process.start(request)
+        await handle.result()
+    return handle
+
+
+async def _full_job(client: Client) -> Handle:
+    """The model is at its limit when the job is to be called: it waits for its turn."""
+    process = a_process(client)
+    entry = await process.gate.enter(registry().models["one-call"], lambda: 0)
+    assert isinstance(entry, Entry)
+    async with serving(process, jobs=True, callers=False):
+        handle = await process.start(a_job(candidates=("one-call",), model="one-call"))
+        await reached(handle, "timer")
+        entry.leave(None)
+        await handle.result()
+    return handle
+
+
 async def _late_ledger(client: Client) -> Handle:
     """The database is away when the job is to be recorded: the local activity is tried again."""
     process = a_process(client)
     settle, asked = process.store.requests.settle, 0
 
-    async def away_once(entry: Entry) -> bool:
+    async def away_once(entry: Filed) -> bool:
         nonlocal asked
         asked += 1
         if asked == 1:
@@ -201,6 +248,7 @@ SCENARIOS: MappingProxyType[str, Callable[[Client], Awaitable[Handle]]] = Mappin
         "stream": _stream,
         "fallback": _fallback,
         "retried": _retried,
+        "hedged": _hedged,
         "cancelled": _cancelled,
         "elsewhere": _elsewhere,
         "abandoned": _abandoned,
@@ -208,6 +256,8 @@ SCENARIOS: MappingProxyType[str, Callable[[Client], Awaitable[Handle]]] = Mappin
         "waiting_job": _waiting_job,
         "cancelled_job": _cancelled_job,
         "interrupted_job": _interrupted_job,
+        "throttled_job": _throttled_job,
+        "full_job": _full_job,
         "late_ledger": _late_ledger,
         "uncached_job": _uncached_job,
     }
@@ -227,7 +277,8 @@ async def _called(process: Process) -> None:
             await asyncio.sleep(0.02)
 
 
-async def _until(handle: Handle, step: str) -> None:
+async def reached(handle: Handle, step: str) -> None:
+    """Wait until a history has come to a step."""
     async with asyncio.timeout(_PATIENCE):
         while step not in story(await handle.fetch_history()):  # noqa: ASYNC110  a history only grows
             await asyncio.sleep(0.05)

@@ -24,11 +24,17 @@ STORIES = {
     "stream": ["(attempt)", "(record)"],
     "fallback": ["(attempt)", "(route)", "(attempt)", "(record)"],
     "retried": [*["(attempt)", "(route)"] * 2, "(attempt)", "(record)"],
+    "hedged": ["(attempt)", "(record)"],
     "cancelled": ["(attempt)", "(record)"],
     "elsewhere": ["(attempt)", "attempt", "(record)", "record"],
     "abandoned": ["(attempt)", "attempt", "(record)", "record", "(record)"],
     "job": ["(begin)", *["(route)", "call_model"] * 2, "(record)"],
     "waiting_job": ["(begin)", *["(route)", "timer"] * 2, "(route)", "call_model", "(record)"],
+    "throttled_job": ["(begin)", "(route)", "timer", "(route)", "call_model", "(record)"],
+    "full_job": [
+        *["(begin)", "(route)", "call_model"],
+        *["(route)", "timer", "(route)", "call_model", "(record)"],
+    ],
     "cancelled_job": ["(begin)", "(route)", "call_model", "cancel", "(record)"],
     "interrupted_job": [
         "(begin)",
