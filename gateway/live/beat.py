@@ -10,6 +10,7 @@ import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 from typing import Final
 
 from gateway import telemetry
@@ -193,7 +194,7 @@ class Beat:
         # The hour that was read by one time is wrong by another one.
         self._anew = jumped
         self._read_at = answer.asked_at
-        self._heard_at = asyncio.get_running_loop().time()
+        self._heard_at = monotonic()
 
     @property
     def _cut_off(self) -> bool:
@@ -202,7 +203,7 @@ class Beat:
     def _age(self) -> float:
         if self._heard_at is None:
             return float("inf")
-        return asyncio.get_running_loop().time() - self._heard_at
+        return monotonic() - self._heard_at  # a worker's metrics are read by a thread without a loop
 
     def _seen(self, *, away: bool, detail: str = "") -> None:
         if away != self._away:
