@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 _AWAY: Final = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction)
 _LOST_A_RACE: Final = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 _RETRY_AFTER: Final = timedelta(seconds=2)
+_BREATH: Final = 100  # rows that are decoded at one go
 _LOOK: Final = 0.25
 """Seconds between two looks at a database that is away, and the longest wait before a waiter sees that it is."""
 
@@ -194,9 +195,15 @@ class Transaction:
         self._connection = connection
 
     async def rows(self, query: LiteralString, params: Mapping[str, object] | None = None) -> list[DictRow]:
-        """Run one statement and return its rows."""
+        """Run one statement and return its rows; many are decoded in parts, so that requests go on meanwhile."""
         cursor = await self._connection.execute(query, params, binary=True)
-        return await cursor.fetchall() if cursor.description is not None else []
+        if cursor.description is None:
+            return []
+        rows = await cursor.fetchmany(_BREATH)
+        while cursor.rownumber is not None and cursor.rownumber < cursor.rowcount:
+            await asyncio.sleep(0)
+            rows += await cursor.fetchmany(_BREATH)
+        return rows
 
     async def row(self, query: LiteralString, params: Mapping[str, object] | None = None) -> DictRow | None:
         """Run one statement and return its first row."""

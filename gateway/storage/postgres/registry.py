@@ -29,7 +29,7 @@ from gateway.storage.text import storable
 
 NOUN: Final = "registry"
 ALIAS: Final = "alias"
-_BREATH: Final = 200  # rows between two looks at the event loop
+_BREATH: Final = 100  # rows between two looks at the event loop
 
 
 class PostgresAudit:
