@@ -15,7 +15,9 @@ from gateway.domain.prices import PriceBook
 from gateway.domain.repricing import Repricing, recost
 from gateway.storage.ports import Prices, Repricings
 
-_ATTEMPTS: Final = 500  # charged at once: the event loop is busy with them for some milliseconds
+_ATTEMPTS: Final = (
+    500  # looked at, and charged, at once: the event loop is busy with them for some milliseconds
+)
 _WHILE: Final = timedelta(seconds=20)
 
 
@@ -89,12 +91,12 @@ class PriceActivities:
         book = PriceBook.of(await self._prices.load(repricing.asked_at))
         until = monotonic() + step.lasting.total_seconds()
         while repricing is not None and repricing.status is Status.IN_PROGRESS:
-            found = await self._repricings.attempts(repricing, step.attempts)
-            if not found:
+            stretch = await self._repricings.stretch(repricing, step.attempts)
+            if stretch.end is None:
                 return True
-            place = found[-1].place
-            if await self._repricings.advance(repricing, place, *recost(book, found)):
-                repricing = replace(repricing, place=place)
+            charged = recost(book, stretch.attempts)
+            if await self._repricings.advance(repricing, stretch.end, *charged):
+                repricing = replace(repricing, place=stretch.end)
             else:
                 repricing = await self._repricings.get(step.id)
             activity.heartbeat()

@@ -41,7 +41,7 @@ BOOKS: dict[str, Any] = {"start_to_close_timeout": timedelta(seconds=30), "retry
 
 REPRICE: dict[str, Any] = {
     "start_to_close_timeout": timedelta(minutes=5),
-    "heartbeat_timeout": timedelta(seconds=30),
+    "heartbeat_timeout": timedelta(seconds=15),
     "retry_policy": _UNTIL_DONE,
 }
 """A part of the ledger: whoever takes it up again goes on where its books end, and once they are closed stops."""

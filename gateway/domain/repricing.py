@@ -33,6 +33,14 @@ class Costed:
 
 
 @dataclass(frozen=True, slots=True)
+class Stretch:
+    """A part of the ledger: its attempts of the models that are looked for, and where it ends; None: so does all."""
+
+    attempts: tuple[Costed, ...]
+    end: Place | None
+
+
+@dataclass(frozen=True, slots=True)
 class Correction:
     """What an attempt costs after all, and what was held before; None: nobody knows."""
 

@@ -46,11 +46,10 @@ async def settled(store, *attempts, **changes):
 
 async def stepped(store, repricing, book, limit):
     """Take one step; returns it as it is then, or None at its end."""
-    found = await store.repricings.attempts(repricing, limit)
-    if not found:
+    stretch = await store.repricings.stretch(repricing, limit)
+    if stretch.end is None:
         return None
-    corrections, tally = recost(book, found)
-    assert await store.repricings.advance(repricing, found[-1].place, corrections, tally)
+    assert await store.repricings.advance(repricing, stretch.end, *recost(book, stretch.attempts))
     return await store.repricings.get(repricing.id)
 
 
@@ -199,16 +198,39 @@ async def test_a_step_that_is_taken_twice_counts_once(store):
     for _ in range(3):
         await settled(store, a_failed_attempt(1), an_attempt(2))
     repricing = await store.repricings.begin(a_repricing())
-    found = await store.repricings.attempts(repricing, 3)
-    assert [each.place for each in found] == sorted(each.place for each in found)
-    step = recost(BOOK, found)
-    assert await store.repricings.advance(repricing, found[-1].place, *step)
-    assert not await store.repricings.advance(repricing, found[-1].place, *step)
+    first = await store.repricings.stretch(repricing, 3)
+    places = [each.place for each in first.attempts]
+    assert (places, first.end) == (sorted(places), places[-1])
+    step = recost(BOOK, first.attempts)
+    assert await store.repricings.advance(repricing, first.end, *step)
+    assert not await store.repricings.advance(repricing, first.end, *step)
     moved = await store.repricings.get(repricing.id)
-    assert (moved.tally.looked_at, moved.place) == (3, found[-1].place)
-    rest = await store.repricings.attempts(moved, 9)
-    assert [each.place for each in rest] == sorted(each.place for each in rest)
-    assert len({each.place for each in (*found, *rest)}) == 6
+    assert (moved.tally.looked_at, moved.place) == (3, first.end)
+    rest = await store.repricings.stretch(moved, 9)
+    places += [each.place for each in rest.attempts]
+    assert (len(set(places)), places, rest.end) == (6, sorted(places), places[-1])
+    assert await store.repricings.advance(moved, rest.end, *recost(BOOK, rest.attempts))
+    done = await store.repricings.stretch(await store.repricings.get(repricing.id), 9)
+    assert (done.attempts, done.end) == ((), None)
+
+
+async def test_a_stretch_without_attempts_of_its_models_is_passed(store):
+    for model in ("other", "other", "other", "good"):
+        await settled(store, an_attempt(model=model))
+        await asyncio.sleep(0.002)
+    repricing = await store.repricings.begin(a_repricing(models=("good",)))
+    empty = await store.repricings.stretch(repricing, 2)
+    assert empty.attempts == ()
+    assert empty.end is not None
+    assert await store.repricings.advance(repricing, empty.end, (), Tally())
+    moved = await store.repricings.get(repricing.id)
+    following = await store.repricings.stretch(moved, 2)
+    assert ([each.attempt.model for each in following.attempts], following.end > empty.end) == (
+        ["good"],
+        True,
+    )
+    ended = await repriced(store, a_repricing(models=("good",), dry_run=True), BOOK, limit=3)
+    assert ended.tally.looked_at == 1
 
 
 async def test_one_that_has_ended_is_neither_moved_nor_ended_again(store):
@@ -216,8 +238,8 @@ async def test_one_that_has_ended_is_neither_moved_nor_ended_again(store):
     repricing = await store.repricings.begin(a_repricing())
     ended = await store.repricings.end(repricing.id, Status.FAILED, "no\0reason")
     assert (ended.status, ended.failure.startswith("no")) == (Status.FAILED, True)
-    [costed] = await store.repricings.attempts(repricing, 5)
-    assert not await store.repricings.advance(repricing, costed.place, *recost(BOOK, [costed]))
+    stretch = await store.repricings.stretch(repricing, 5)
+    assert not await store.repricings.advance(repricing, stretch.end, *recost(BOOK, stretch.attempts))
     assert (await store.repricings.end(repricing.id, Status.COMPLETED)).status is Status.FAILED
     assert await store.repricings.end(new_id(), Status.COMPLETED) is None
 

@@ -15,6 +15,7 @@ COST_OF_OK = "0.000027"
 
 SCRIPTED: Mapping[str, str] = {
     "ok": "scripted-ok",
+    "repriced": "scripted-ok",
     "other": "scripted-ok?text=The+other+one.",
     "down": "scripted-503",
     "limited": "scripted-429?retry_after=7",

@@ -15,7 +15,7 @@ from temporalio.worker import Replayer
 from activities.prices import PriceActivities, Reprice
 from gateway.domain.inference import Settlement, Status
 from gateway.domain.prices import DatedPrice, Price
-from gateway.domain.repricing import Correction, Costed, Place, Repricing, Tally
+from gateway.domain.repricing import Correction, Place, Repricing, Stretch, Tally
 from gateway.ids import new_id
 from gateway.storage.memory import MemoryStore
 from gateway.storage.memory.prices import MemoryRepricings
@@ -83,9 +83,9 @@ class Halting:
         self.end = repricings.end
         self.corrections = repricings.corrections
 
-    async def attempts(self, repricing: Repricing, limit: int) -> Sequence[Costed]:
-        """Few of them, so that there are many steps."""
-        return await self._repricings.attempts(repricing, min(limit, 10))
+    async def stretch(self, repricing: Repricing, limit: int) -> Stretch:
+        """A short one, so that there are many steps."""
+        return await self._repricings.stretch(repricing, min(limit, 10))
 
     async def advance(
         self, repricing: Repricing, place: Place, corrections: Sequence[Correction], tally: Tally

@@ -11,7 +11,7 @@ from typing import Protocol
 from gateway.domain.errors import RepricingUnderWay
 from gateway.domain.inference import Attempt, Status
 from gateway.domain.prices import DatedPrice
-from gateway.domain.repricing import Correction, Costed, Place, Repricing, Tally
+from gateway.domain.repricing import Correction, Costed, Place, Repricing, Stretch, Tally
 from gateway.storage.audit import shown_price
 from gateway.storage.memory.changes import MemoryChanges
 from gateway.storage.memory.registry import MemoryAudit
@@ -121,16 +121,21 @@ class MemoryRepricings:
             found = found[[each.id for each in found].index(after) + 1 :]
         return page_of(found, limit, lambda repricing: repricing.id)
 
-    async def attempts(self, repricing: Repricing, limit: int) -> tuple[Costed, ...]:
-        """The next attempts of its period and models after its place."""
-        found = [
-            Costed(place, attempt, self._cost(place, attempt))
+    async def stretch(self, repricing: Repricing, limit: int) -> Stretch:
+        """The next part of its period after its place."""
+        part = [
+            (place, attempt)
             for place, attempt in self._ledger.placed()
             if repricing.since <= place.accepted_at < repricing.until
             and (repricing.place is None or place > repricing.place)
-            and (repricing.models is None or attempt.model in repricing.models)
+        ][:limit]
+        found = [
+            Costed(place, attempt, self._cost(place, attempt))
+            for place, attempt in part
+            if repricing.models is None or attempt.model in repricing.models
         ]
-        return tuple(found[:limit])
+        end = part[-1][0] if len(part) == limit else found[-1].place if found else None
+        return Stretch(tuple(found), end)
 
     async def advance(
         self, repricing: Repricing, place: Place, corrections: Sequence[Correction], tally: Tally

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from gateway.domain.inference import Status
 from gateway.domain.prices import DatedPrice
-from gateway.domain.repricing import Correction, Costed, Place, Repricing, Tally
+from gateway.domain.repricing import Correction, Place, Repricing, Stretch, Tally
 from gateway.storage.ports.page import Page
 
 
@@ -59,8 +59,8 @@ class Repricings(Protocol):
         """All of them, newest first. Raises InvalidRequest when `after` is none's id."""
         ...
 
-    async def attempts(self, repricing: Repricing, limit: int) -> tuple[Costed, ...]:
-        """The next attempts of its period and models after its place, in the order of places."""
+    async def stretch(self, repricing: Repricing, limit: int) -> Stretch:
+        """The next part of its period after its place: so many attempts, of which those of its models are told."""
         ...
 
     async def advance(

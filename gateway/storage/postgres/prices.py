@@ -12,7 +12,7 @@ import msgspec
 from gateway.domain.errors import RepricingUnderWay
 from gateway.domain.inference import Status
 from gateway.domain.prices import PARTS, DatedPrice, Price, Tier
-from gateway.domain.repricing import Correction, Costed, Place, Repricing, Tally
+from gateway.domain.repricing import Correction, Costed, Place, Repricing, Stretch, Tally
 from gateway.ids import parse_id
 from gateway.storage.audit import shown_price
 from gateway.storage.paging import no_such_page, page_of
@@ -145,29 +145,30 @@ class PostgresRepricings:
         )
         return page_of([_repricing_of(row) for row in rows], limit, lambda repricing: repricing.id)
 
-    async def attempts(self, repricing: Repricing, limit: int) -> tuple[Costed, ...]:
-        """The next attempts of its period and models after its place."""
+    async def stretch(self, repricing: Repricing, limit: int) -> Stretch:
+        """The next part of its period after its place."""
         place = repricing.place
+        bounds: dict[str, object] = {
+            "from": repricing.since if place is None else place.accepted_at,
+            "until": repricing.until,
+            "request": None if place is None else UUID(place.request_id),
+            "number": None if place is None else place.number,
+        }
+        ends = await self._database.rows(Q.repricings.stretch, {**bounds, "limit": limit}, prepare=False)
+        last = _place_of(ends[0]) if ends else None
         rows = await self._database.rows(
             Q.repricings.attempts,
             {
-                "from": repricing.since if place is None else place.accepted_at,
-                "until": repricing.until,
-                "request": None if place is None else UUID(place.request_id),
-                "number": None if place is None else place.number,
+                **bounds,
+                "last": None if last is None else last.accepted_at,
+                "last_request": None if last is None else UUID(last.request_id),
+                "last_number": None if last is None else last.number,
                 "models": None if repricing.models is None else list(repricing.models),
-                "limit": limit,
             },
             prepare=False,
         )
-        return tuple(
-            Costed(
-                Place(row["accepted_at"], str(row["request_id"]), row["number"]),
-                attempt_of(row),
-                row["effective_usd"],
-            )
-            for row in rows
-        )
+        found = tuple(Costed(_place_of(row), attempt_of(row), row["effective_usd"]) for row in rows)
+        return Stretch(found, last or (found[-1].place if found else None))
 
     async def advance(
         self, repricing: Repricing, place: Place, corrections: Sequence[Correction], tally: Tally
@@ -234,15 +235,7 @@ class PostgresRepricings:
             },
             prepare=False,
         )
-        return tuple(
-            Correction(
-                Place(row["accepted_at"], str(row["request_id"]), row["number"]),
-                row["model"],
-                row["old_usd"],
-                row["new_usd"],
-            )
-            for row in rows
-        )
+        return tuple(Correction(_place_of(row), row["model"], row["old_usd"], row["new_usd"]) for row in rows)
 
 
 def _price_row(dated: DatedPrice) -> dict[str, object]:
@@ -272,6 +265,10 @@ def price_of(row: Row) -> DatedPrice:
         created_at=row["created_at"],
         upstream=row["upstream"],
     )
+
+
+def _place_of(row: Row) -> Place:
+    return Place(row["accepted_at"], str(row["request_id"]), row["number"])
 
 
 def _repricing_of(row: Row) -> Repricing:

@@ -24,9 +24,19 @@ SELECT * FROM repricings
  ORDER BY asked_at DESC, id DESC
  LIMIT %(limit)s;
 
+-- name: stretch
+-- Where the next so many attempts of a period end, whatever models they are of: then no statement takes long, however few
+-- attempts of the models there are. No row if there are fewer. The first bound is said as one of accepted_at alone too:
+-- partitions are left out by that, not by comparing several columns.
+SELECT accepted_at, request_id, number FROM attempts
+ WHERE accepted_at >= %(from)s AND accepted_at < %(until)s
+   AND (%(request)s::uuid IS NULL
+        OR (accepted_at, request_id, number) > (%(from)s, %(request)s::uuid, %(number)s::integer))
+ ORDER BY accepted_at, request_id, number
+OFFSET %(limit)s - 1 LIMIT 1;
+
 -- name: attempts
--- The next attempts of a period after a place, each with what it costs so far. The first bound is said as one of
--- accepted_at alone too: partitions are left out by that, not by comparing several columns.
+-- The attempts of some models in a stretch of the ledger, each with what it costs so far.
 SELECT a.*, CASE WHEN c.repricing_id IS NULL THEN a.cost_usd ELSE c.new_usd END AS effective_usd
   FROM attempts AS a
   LEFT JOIN LATERAL (
@@ -38,9 +48,11 @@ SELECT a.*, CASE WHEN c.repricing_id IS NULL THEN a.cost_usd ELSE c.new_usd END 
  WHERE a.accepted_at >= %(from)s AND a.accepted_at < %(until)s
    AND (%(request)s::uuid IS NULL
         OR (a.accepted_at, a.request_id, a.number) > (%(from)s, %(request)s::uuid, %(number)s::integer))
+   AND (%(last_request)s::uuid IS NULL
+        OR a.accepted_at <= %(last)s
+           AND (a.accepted_at, a.request_id, a.number) <= (%(last)s, %(last_request)s::uuid, %(last_number)s::integer))
    AND (%(models)s::text[] IS NULL OR a.model = ANY (%(models)s))
- ORDER BY a.accepted_at, a.request_id, a.number
- LIMIT %(limit)s;
+ ORDER BY a.accepted_at, a.request_id, a.number;
 
 -- name: advance
 -- Moves one on, if it is still where it was when its attempts were read, and adds to its sums.
