@@ -21,7 +21,7 @@ from gateway.domain.rules.scene import Scene
 from gateway.domain.rules.windows import read_window
 from gateway.domain.units import format_number
 
-_MEASURES: dict[str, Callable[[Window], Measure]] = {
+MEASURES: dict[str, Callable[[Window], Measure]] = {
     "cost": lambda _window: REQUEST,
     "latency": lambda window: latency("p50", window, 1),
     "first_token": lambda window: latency("first_token_p50", window, 1),
@@ -107,7 +107,7 @@ def _normalised(weight: Weight, scene: Scene, left: Sequence[int]) -> tuple[list
 
 WISHES = MappingProxyType(
     {
-        name: Rank((Weight(name, 1.0, _MEASURES[name](Window.FIVE_MINUTES)),))
+        name: Rank((Weight(name, 1.0, MEASURES[name](Window.FIVE_MINUTES)),))
         for name in ("cost", "latency", "quality")
     }
 )
@@ -120,11 +120,11 @@ def read_rank(reader: Reader) -> Rank:
     window = read_window(mine)
     weights = [
         Weight(name, share, measure(window))
-        for name, measure in _MEASURES.items()
+        for name, measure in MEASURES.items()
         if (share := mine.value(name, NUMBER, 0.0)) > 0
     ]
     mine.finish()
-    if not weights and not any(name in mine for name in _MEASURES):
+    if not weights and not any(name in mine for name in MEASURES):
         mine.wrong("", "needs a weight above zero such as cost = 0.4; got none")
     elif not weights:
         mine.wrong("", "needs a weight above zero; got zeros alone")

@@ -25,8 +25,8 @@ _NO_USE = Use()
 def read(reader: Reader) -> list[Condition]:
     """All that is said of the caller."""
     mine = reader.child(KIND)
-    found = [read_part(mine, word) for word, read_part in _PARTS.items() if word in mine]
-    mine.finish(*_PARTS)
+    found = [read_part(mine, word) for word, read_part in PARTS.items() if word in mine]
+    mine.finish(*PARTS)
     mine.nonempty("name = agent-1")
     return found
 
@@ -93,7 +93,7 @@ def _used(
     )
 
 
-_PARTS: dict[str, Callable[[Reader, str], Condition]] = {
+PARTS: dict[str, Callable[[Reader, str], Condition]] = {
     "name": lambda reader, name: Among(
         "the caller", lambda facts: facts.caller.name, read_names(reader, name)
     ),

@@ -48,8 +48,8 @@ class Needs:
 def read(reader: Reader) -> list[Condition]:
     """All that is said of the request."""
     mine = reader.child(KIND)
-    found = [read_part(mine, word) for word, read_part in _PARTS.items() if word in mine]
-    mine.finish(*_PARTS)
+    found = [read_part(mine, word) for word, read_part in PARTS.items() if word in mine]
+    mine.finish(*PARTS)
     mine.nonempty("model = assistant")
     return found
 
@@ -86,7 +86,7 @@ def _number(
     return part
 
 
-_PARTS: dict[str, Callable[[Reader, str], Condition]] = {
+PARTS: dict[str, Callable[[Reader, str], Condition]] = {
     "model": lambda reader, name: Among(
         "the model asked for", lambda f: f.asked.model, read_names(reader, name)
     ),
