@@ -31,6 +31,7 @@ def hints_of(
         idempotency_key=idempotency_key_of(headers),
         client_request_id=headers.get("x-client-request-id", "")[:_LONGEST] or None,
         traceparent=span.traceparent,
+        tracestate=span.tracestate,
         trace_id=span.trace_id,
     )
 

@@ -331,10 +331,13 @@ class DoorSpan:
             self._span = _tracing.tracer.start_span(name, context, SpanKind.SERVER, dict(attributes))
             carrier: dict[str, str] = {}
             _propagator.inject(carrier, trace.set_span_in_context(self._span))
-            self.traceparent = carrier["traceparent"]
+            self.traceparent, self.tracestate = carrier["traceparent"], carrier.get("tracestate", "")
         else:
             self._span = trace.INVALID_SPAN
-            self.traceparent = given if parent is not None and parent.is_valid else _new_traceparent()
+            known = parent is not None and parent.is_valid
+            self.traceparent = given if known else _new_traceparent()
+            # As it was read: what is no state of a trace, or too long for one, is not handed on.
+            self.tracestate = parent.trace_state.to_header() if parent is not None and known else ""
         self.trace_id = self.traceparent.split("-")[1]
 
     def __enter__(self) -> Self:
@@ -373,10 +376,10 @@ class CallSpan:
     def start(self) -> Mapping[str, str]:
         """Begin, and return the headers that carry the trace on."""
         if not tracing():
-            return {"traceparent": self._request.traceparent} if self._request.traceparent else {}
+            return self._given()
         context = None
         if not trace.get_current_span().get_span_context().is_valid:
-            context = _propagator.extract({"traceparent": self._request.traceparent})
+            context = _propagator.extract(self._given())
         self._span = _tracing.tracer.start_span(
             f"{self._request.kind.value} {self._model.upstream_model}",
             context,
@@ -393,6 +396,12 @@ class CallSpan:
         carrier: dict[str, str] = {}
         _propagator.inject(carrier, trace.set_span_in_context(self._span))
         return carrier
+
+    def _given(self) -> dict[str, str]:
+        """The trace context that the request came with."""
+        request = self._request
+        given = {"traceparent": request.traceparent, "tracestate": request.tracestate}
+        return {name: value for name, value in given.items() if value}
 
     def settle(self, attempt: Attempt) -> None:
         """Say how the attempt ended, and end the span."""

@@ -89,6 +89,7 @@ def accept(
         metadata=ask.metadata,
         trace_id=ask.hints.trace_id,
         traceparent=ask.hints.traceparent,
+        tracestate=ask.hints.tracestate,
         client_request_id=ask.hints.client_request_id,
         fingerprint=fingerprint,
         registry_version=decision.registry_version,

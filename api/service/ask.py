@@ -75,6 +75,7 @@ class Hints:
     idempotency_key: str | None = None
     client_request_id: str | None = None
     traceparent: str = ""
+    tracestate: str = ""
     trace_id: str = ""
 
 

@@ -254,6 +254,7 @@ class InferenceRequest:
     deliver: Mapping[str, str] = field(default_factory=dict)
     trace_id: str = ""
     traceparent: str = ""
+    tracestate: str = ""
     client_request_id: str | None = None
     fingerprint: str = ""
     registry_version: str = ""

@@ -247,3 +247,20 @@ def test_what_a_caller_did_not_want_sampled_is_not(exported):
     with telemetry.DoorSpan("GET /", {"traceparent": GIVEN[:-2] + "00"}, {}):
         pass
     assert exported() == {}
+
+
+@pytest.mark.parametrize(
+    ("state", "handed_on"),
+    [("vendor=a1,other=b2", "vendor=a1,other=b2"), ("", ""), ("no state at all", ""), ("a=" + "x" * 600, "")],
+)
+def test_the_state_of_a_trace_is_handed_on_beside_it_and_what_is_none_is_not(state: str, handed_on: str):
+    span = telemetry.DoorSpan("door", {"traceparent": GIVEN, "tracestate": state}, {})
+    assert (span.traceparent, span.tracestate) == (GIVEN, handed_on)
+    request = a_request(traceparent=span.traceparent, tracestate=span.tracestate)
+    sent = telemetry.CallSpan(request, a_model(), 1).start()
+    assert sent == {"traceparent": GIVEN} | ({"tracestate": handed_on} if handed_on else {})
+
+
+def test_a_state_without_its_trace_goes_nowhere():
+    span = telemetry.DoorSpan("door", {"tracestate": "vendor=a1"}, {})
+    assert span.tracestate == ""
