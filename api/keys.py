@@ -188,10 +188,14 @@ def bootstrap(
         digest = digest_of(file.read_text(encoding="utf-8").strip()) if file.is_file() else None
         holder = None if digest is None else await keys.caller(digest, now)
         if holder is not None and holder.name == ADMIN:
+            if holder.rights != ALL_RIGHTS:
+                await keys.set_rights(ADMIN, ALL_RIGHTS)  # a newer version knows more of them
             return False
         admin = await keys.add_caller(
             Caller(id=new_id(), name=ADMIN, kind=CallerKind.PERSON, rights=ALL_RIGHTS, models=None)
         )
+        if admin.rights != ALL_RIGHTS:
+            await keys.set_rights(ADMIN, ALL_RIGHTS)
         secret, key = new_key(admin.id, now, note="bootstrap")
         await keys.add_key(key)
         # Last: a key that was kept and not written opens nothing, since nobody knows it.

@@ -6,6 +6,7 @@ import stat
 from datetime import UTC, datetime
 from decimal import Decimal
 
+import psycopg
 import pytest
 from typer.testing import CliRunner
 
@@ -189,6 +190,15 @@ def test_bootstrap_leaves_a_valid_key_alone(run, tmp_path):
     before = file.read_text()
     run("bootstrap", "--file", str(file))
     assert file.read_text() == before
+
+
+def test_bootstrap_gives_an_older_admin_the_rights_that_came_since(run, tmp_path, holder, database_url):
+    file = tmp_path / "admin.key"
+    run("bootstrap", "--file", str(file))
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("UPDATE callers SET rights = '{infer,models.read}' WHERE name = 'admin'")
+    run("bootstrap", "--file", str(file))
+    assert holder(file.read_text().strip()).rights == ALL_RIGHTS
 
 
 @pytest.mark.parametrize("spoil", ["revoked", "nonsense", "a stranger's", "another caller's"])

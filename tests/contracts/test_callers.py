@@ -43,13 +43,16 @@ async def test_a_caller_comes_back_with_its_tags_and_its_budget(keys):
     assert [caller for caller, _ in await keys.keys()] == [replace(AGENT, key_id="key-1")]
 
 
-async def test_its_tags_and_its_budget_can_be_changed(keys):
+async def test_its_tags_its_rights_and_its_budget_can_be_changed(keys):
     assert await keys.set_tags("seven", {"team": "ads"})
     assert await keys.set_budget("seven", Budget(Decimal(3), Period.MONTH))
     changed = await known(keys)
     assert (changed.tags, changed.budget) == ({"team": "ads"}, Budget(Decimal(3), Period.MONTH))
     assert await keys.set_budget("seven", None)
     assert (await known(keys)).budget is None
+    assert await keys.set_rights("seven", {Right.INFER, Right.RULES_READ})
+    assert (await known(keys)).rights == {Right.INFER, Right.RULES_READ}
+    assert not await keys.set_rights("nobody", {Right.INFER})
     assert not await keys.set_tags("nobody", {})
     assert not await keys.set_budget("nobody", None)
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from gateway import decisions
 from gateway.domain.errors import Interrupted
-from gateway.domain.identity import Budget, Caller, Key
+from gateway.domain.identity import Budget, Caller, Key, Right
 from gateway.domain.inference import Attempt, InferenceRequest, Mode, Settlement, Status
 from gateway.domain.jobs import Job, job_of
 from gateway.domain.repricing import Correction, Place
@@ -313,6 +313,10 @@ class MemoryKeys:
     async def set_tags(self, caller: str, tags: Mapping[str, str]) -> bool:
         """Give the caller of that name these tags instead of its own."""
         return self._change(caller, lambda known: replace(known, tags=dict(tags)))
+
+    async def set_rights(self, caller: str, rights: Collection[Right]) -> bool:
+        """Give the caller of that name these rights instead of its own."""
+        return self._change(caller, lambda known: replace(known, rights=frozenset(rights)))
 
     async def set_budget(self, caller: str, budget: Budget | None) -> bool:
         """Give the caller of that name this budget instead of its own."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
 
-from gateway.domain.identity import Budget, Caller, Key
+from gateway.domain.identity import Budget, Caller, Key, Right
 from gateway.domain.inference import Attempt, InferenceRequest, Settlement, Status
 from gateway.domain.jobs import Job
 from gateway.domain.rules import Decision
@@ -217,6 +217,10 @@ class Keys(Protocol):
 
     async def set_tags(self, caller: str, tags: Mapping[str, str]) -> bool:
         """Give the caller of that name these tags instead of its own; False if there is none."""
+        ...
+
+    async def set_rights(self, caller: str, rights: Collection[Right]) -> bool:
+        """Give the caller of that name these rights instead of its own; False if there is none."""
         ...
 
     async def set_budget(self, caller: str, budget: Budget | None) -> bool:

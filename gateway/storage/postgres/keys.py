@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
 import msgspec
 from psycopg.types.json import Jsonb
 
-from gateway.domain.identity import Budget, Caller, Key
+from gateway.domain.identity import Budget, Caller, Key, Right
 from gateway.storage.postgres.database import Database
 from gateway.storage.postgres.named import Q
 from gateway.storage.postgres.rows import budget_columns, caller_of, key_of
@@ -49,6 +49,11 @@ class PostgresKeys:
         """Give the caller of that name these tags instead of its own."""
         params = {"caller": caller, "tags": Jsonb(storable_all(tags), dumps=msgspec.json.encode)}
         return await self._database.row(Q.keys.set_tags, params) is not None
+
+    async def set_rights(self, caller: str, rights: Collection[Right]) -> bool:
+        """Give the caller of that name these rights instead of its own."""
+        params = {"caller": caller, "rights": sorted(rights)}
+        return await self._database.row(Q.keys.set_rights, params) is not None
 
     async def set_budget(self, caller: str, budget: Budget | None) -> bool:
         """Give the caller of that name this budget instead of its own."""

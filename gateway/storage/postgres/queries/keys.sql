@@ -19,6 +19,10 @@ RETURNING *, '' AS key_id;
 -- Gives a caller other tags.
 UPDATE callers SET tags = %(tags)s WHERE name = %(caller)s RETURNING true AS changed;
 
+-- name: set_rights
+-- Gives a caller other rights.
+UPDATE callers SET rights = %(rights)s WHERE name = %(caller)s RETURNING true AS changed;
+
 -- name: set_budget
 -- Gives a caller another budget, or none.
 UPDATE callers SET budget_usd = %(budget_usd)s, budget_period = %(budget_period)s
