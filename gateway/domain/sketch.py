@@ -32,18 +32,21 @@ def percentile(counts: Mapping[int, int], share: float) -> float | None:
     return percentiles(counts, (share,))[0]
 
 
-def percentiles(counts: Mapping[int, int], shares: Sequence[float]) -> tuple[float | None, ...]:
-    """The same for several shares, which ascend."""
-    total = sum(count for count in counts.values() if count > 0)
-    if not total:
-        return (None,) * len(shares)
-    found: list[float] = []
-    seen = 0
-    for bucket in sorted(counts):
-        seen += max(0, counts[bucket])
-        while len(found) < len(shares) and seen > shares[len(found)] * (total - 1):
-            found.append(value_of(bucket))
-    return tuple(found)
+def percentiles(counts: Mapping[int, int], shares: Sequence[float]) -> list[float | None]:
+    """Several percentiles in one pass; `shares` rise. The same values as `percentile` gives."""
+    last = sum(counts.values()) - 1
+    found: list[float | None] = []
+    if last < 0:
+        return [None] * len(shares)
+    seen, bucket = 0, 0
+    left = iter(sorted(counts.items()))
+    for share in shares:
+        rank = share * last
+        while seen <= rank:
+            bucket, count = next(left)
+            seen += count
+        found.append(value_of(bucket))
+    return found
 
 
 def merged(sketches: Iterable[Mapping[int, int]]) -> dict[int, int]:

@@ -110,6 +110,8 @@ class Beat:
     async def beat(self) -> None:
         """One beat."""
         self._beats += 1
+        for _ in self.vitals.pass_time():
+            await asyncio.sleep(0)
         told = self.vitals.tick(tell_all=self._beats % _TELL_ALL == 0)
         self._outbox.put(told, self.vitals.clock.now())
         if self._talk is None:

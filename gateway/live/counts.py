@@ -6,15 +6,19 @@ all measurements together, never averages of averages.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Final, TypeVar
 
 import msgspec
+from typing_extensions import override
 
-from gateway.domain.health import Live, Use
+from gateway.domain.health import Live, Use, Window
 from gateway.domain.sketch import percentiles
 
 K = TypeVar("K")
+Counted = tuple[int, int, Decimal]
+"""Requests, tokens and spend of a caller."""
 
 NOTHING: Final = Decimal(0)
 _SHARES: Final = (0.5, 0.95, 0.99)
@@ -49,6 +53,18 @@ class ModelCounts(msgspec.Struct, array_like=True, gc=False):
     def empty(self) -> bool:
         """Whether nothing is counted."""
         return not self.requests
+
+    def copied(self) -> ModelCounts:
+        """The same counts, which stay as they are when these go on."""
+        return ModelCounts(
+            self.requests,
+            self.errors.copy(),
+            self.latency.copy(),
+            self.first_token.copy(),
+            self.speed.copy(),
+            self.tokens,
+            self.cost_usd,
+        )
 
     def live(self) -> Live:
         """As decisions see it."""
@@ -87,9 +103,65 @@ class CallerCounts(msgspec.Struct, array_like=True, gc=False):
         """Whether nothing is counted: tokens and spend of a request may come in a later span than the request."""
         return not (self.requests or self.tokens or self.cost_usd)
 
-    def use(self) -> Use:
-        """As decisions see it."""
-        return Use(self.requests, self.tokens, self.cost_usd)
+    def values(self) -> Counted:
+        """What is counted, as it stays: these counts go on changing."""
+        return self.requests, self.tokens, self.cost_usd
+
+
+class Lives(Mapping[Window, Live]):
+    """The windows of one model as decisions see them.
+
+    Their percentiles are the dear part, and most are never looked at: they are made at once for windows that are being
+    `asked` for, by any model, and for others when they are first looked at.
+    """
+
+    __slots__ = ("_asked", "_counts", "_made")
+
+    def __init__(self, sums: Mapping[Window, ModelCounts], asked: set[Window]) -> None:
+        """What is looked at is added to `asked`."""
+        self._asked = asked
+        self._made = {window: counts.live() for window, counts in sums.items() if window in asked}
+        self._counts = {window: counts.copied() for window, counts in sums.items() if window not in asked}
+
+    @override
+    def __getitem__(self, window: Window) -> Live:
+        live = self._made.get(window)
+        if live is None:
+            live = self._made[window] = self._counts.pop(window).live()
+            self._asked.add(window)
+        return live
+
+    @override
+    def __iter__(self) -> Iterator[Window]:
+        return iter([window for window in Window if window in self])
+
+    @override
+    def __contains__(self, window: object) -> bool:
+        return window in self._made or window in self._counts
+
+    @override
+    def __len__(self) -> int:
+        return len(self._made) + len(self._counts)
+
+
+class Uses(Mapping[str, Mapping[Window, Use]]):
+    """What callers used as decisions see it: made of the counts when it is looked at, since most never are."""
+
+    def __init__(self, counted: Mapping[str, Mapping[Window, Counted]]) -> None:
+        """`counted` by caller id must stay as it is."""
+        self._counted = counted
+
+    @override
+    def __getitem__(self, caller: str) -> Mapping[Window, Use]:
+        return {window: Use(*counted) for window, counted in self._counted[caller].items()}
+
+    @override
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._counted)
+
+    @override
+    def __len__(self) -> int:
+        return len(self._counted)
 
 
 def _merge(into: dict[K, int], other: dict[K, int], sign: int) -> None:

@@ -19,7 +19,7 @@ from gateway.domain.sketch import bucket_of
 from gateway.live.breakers import Breakers
 from gateway.live.budgets import Budgets
 from gateway.live.clock import SharedClock
-from gateway.live.counts import CallerCounts, ModelCounts
+from gateway.live.counts import CallerCounts, Counted, Lives, ModelCounts, Uses
 from gateway.live.delta import Delta, Report, no_delta
 from gateway.live.windows import Windows
 
@@ -31,6 +31,8 @@ _LEAST_SPAN: Final = 1.0  # milliseconds: an answer that came at once says nothi
 _NO_WINDOWS: Final[Mapping[Window, Live]] = {}
 _AT_ONCE: Final = 8
 """Of so many models the percentiles are made in one go: about a millisecond in which nothing else runs."""
+_ASKED_FOR: Final = 100
+"""For so many rebuilds a window counts as one that decisions look at."""
 _CALLERS_AT_ONCE: Final = 250
 _REPORTS_AT_ONCE: Final = 5
 
@@ -63,6 +65,9 @@ class Vitals:
         self._models = Windows(ModelCounts, most=most_models)
         self._callers = Windows(CallerCounts, most=most_callers)
         self._suspects: set[str] = set()
+        self._asked: set[Window] = set()
+        self._rebuilt = 0
+        self._used: dict[str, Mapping[Window, Counted]] = {}
         self._windows_of: dict[str, Mapping[Window, Live]] = {}
         self._facts = LiveFacts(replicas=(replica,), serve_all_open=serve_all_open)
 
@@ -154,6 +159,12 @@ class Vitals:
         )
 
     # ---- what is told and heard ----------------------------------------------------------------------------------
+    def pass_time(self) -> Iterator[None]:
+        """Let the windows end now, before a tick; pauses now and then for others to run."""
+        now = self.clock.now()
+        yield from self._models.advancing(now)
+        yield from self._callers.advancing(now)
+
     def tick(self, *, tell_all: bool = False) -> Delta:
         """Move what was counted into the windows; returns what the others are to be told.
 
@@ -213,30 +224,33 @@ class Vitals:
 
         `as_of` is when all replicas were last heard, `replicas` are those, `elsewhere` is what they are at.
         """
+        self._rebuilt += 1
+        if self._rebuilt % _ASKED_FOR == 0:
+            self._asked.clear()
         windows_of = dict(self._windows_of)
         changed = self._models.take_changed()
         for number, model in enumerate(changed, 1):
             sums = self._models.sums(model)
             if sums:
-                windows_of[model] = {window: each.live() for window, each in sums.items()}
+                windows_of[model] = Lives(sums, self._asked)
             else:
                 windows_of.pop(model, None)
             if number % _AT_ONCE == 0:
                 yield
-        callers = dict(self._facts.callers)
+        callers = dict(self._used)
         for number, caller in enumerate(self._callers.take_changed(), 1):
             used = self._callers.sums(caller)
             if used:
-                callers[caller] = {window: each.use() for window, each in used.items()}
+                callers[caller] = {window: each.values() for window, each in used.items()}
             else:
                 callers.pop(caller, None)
             if number % _CALLERS_AT_ONCE == 0:
                 yield
         before, self._elsewhere = self._elsewhere, dict(elsewhere or {})
-        self._windows_of = windows_of
+        self._windows_of, self._used = windows_of, callers
         self._dirty.update(changed, before, self._elsewhere)
         self._facts = replace(
-            self._facts, as_of=as_of, callers=callers, replicas=tuple(sorted({self.replica, *replicas}))
+            self._facts, as_of=as_of, callers=Uses(callers), replicas=tuple(sorted({self.replica, *replicas}))
         )
         yield
 

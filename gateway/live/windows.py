@@ -8,7 +8,7 @@ they come and from which they are taken when they leave: nothing is summed up wh
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Final, Generic, Protocol, Self, TypeVar
 
@@ -49,6 +49,7 @@ _LEVELS: Final = (
 """The width of slices in seconds, and the windows that are made of them, the longest last."""
 
 
+_AT_ONCE: Final = 200
 _MOMENT: Final = 5.0
 """Seconds by which a clock may go back without anything being forgotten."""
 
@@ -119,13 +120,23 @@ class Windows(Generic[T]):
 
     def advance(self, now: float) -> None:
         """Let the windows end at `now`. A clock that goes back is waited for, or by more than a moment, begun anew."""
+        for _ in self.advancing(now):
+            pass
+
+    def advancing(self, now: float) -> Iterator[None]:
+        """The same, with pauses for others to run: when a minute is over, all that it holds has to be gone through.
+
+        Nothing must be added before the end.
+        """
         if now < self._now - _MOMENT:
             self.clear()
         self._now = max(self._now, now)
         for level in self._levels:
             current = int(self._now // level.width)
+            if level.newest < current:
+                yield from self._close(level, current)
             for span in level.spans:
-                self._expire(level, span, current - span.slices)
+                yield from self._expire(level, span, current - span.slices)
 
     def sums(self, key: str) -> dict[Window, T]:
         """What is counted of a key in each window in which there is something."""
@@ -152,9 +163,8 @@ class Windows(Generic[T]):
 
     def _put(self, level: _Level[T], number: int, key: str, what: T) -> None:
         if number > level.newest:
-            if level.open:
-                level.slices[level.newest] = {name: self._pack(each) for name, each in level.open.items()}
-            level.newest, level.open = number, {}
+            for _ in self._close(level, number):
+                pass
         if number == level.newest:
             there = level.open.get(key)
             if there is None:
@@ -171,7 +181,18 @@ class Windows(Generic[T]):
         late.add(what)
         slice_[key] = self._pack(late)
 
-    def _expire(self, level: _Level[T], span: _Span, last: int) -> None:
+    def _close(self, level: _Level[T], newest: int) -> Iterator[None]:
+        """Pack the newest slice: there is a newer one."""
+        packed: dict[str, bytes] = {}
+        for number, (key, counts) in enumerate(level.open.items(), 1):
+            packed[key] = self._pack(counts)
+            if number % _AT_ONCE == 0:
+                yield
+        if packed:
+            level.slices[level.newest] = packed
+        level.newest, level.open = newest, {}
+
+    def _expire(self, level: _Level[T], span: _Span, last: int) -> Iterator[None]:
         """Take the slices up to number `last` out of a window; the longest window of its level lets them go."""
         before = self._gone[span.window]
         if last <= before:
@@ -180,15 +201,11 @@ class Windows(Generic[T]):
         longest = span is level.spans[-1]
         for number in [number for number in level.slices if before < number <= last]:
             slice_ = level.slices.pop(number) if longest else level.slices[number]
-            for key, packed in slice_.items():
+            for place, (key, packed) in enumerate(slice_.items(), 1):
                 self._subtract(span.window, key, self._unpack(packed))
+                if place % _AT_ONCE == 0:
+                    yield
             self._held -= len(slice_) if longest else 0
-        if before < level.newest <= last:
-            for key, counts in level.open.items():
-                self._subtract(span.window, key, counts)
-            if longest:
-                self._held -= len(level.open)
-                level.newest, level.open = -1, {}
 
     def _subtract(self, window: Window, key: str, counts: T) -> None:
         sums = self._sums[window]
