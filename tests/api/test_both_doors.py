@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from tests.api.mistakes import MISTAKES, Doors, both, options
 from tests.api.mistakes_prices import PRICE_MISTAKES
 from tests.api.rest import a_quick_world, bearer, body, error_of, told
 from tests.api.rpc import until
-from tests.api.world import ADMIN, CALLERS, KEY
+from tests.api.world import ADMIN, CALLERS, KEY, registry
 
 
 @pytest.fixture
@@ -144,6 +145,31 @@ async def test_the_ledger_tells_the_same_of_both(doors):
         alike.append((same, settlement.status, attempts, settlement.cost_usd))
     assert alike[0] == alike[1]
     assert [record.request.door for record in records] == ["rest", "grpc"]
+
+
+async def test_what_a_caller_would_rather_have_is_heard_alike_at_both(doors):
+    others = [name for name in registry().models if name != "good"]
+    said = {"select": "!preview", "prefer": "cost", "exclude": others, "max_cost_usd": "0.50"}
+    response = await doors.rest.chat(body("auto", gateway=said))
+    answer = await doors.chat.Chat(rpc.chat("auto", **options(**said)), metadata=rpc.bearer())
+    headers = {
+        "x-gateway-select": "!preview",
+        "x-gateway-prefer": "cost",
+        "x-gateway-exclude": ",".join(others),
+        "x-gateway-max-cost-usd": "0.50",
+    }
+    by_header = await doors.rest.chat(body("auto"), bearer(KEY, **headers))
+    await doors.settled()
+    assert response.headers["x-gateway-model"] == answer.served.model == "good"
+    heard: list[Any] = []
+    for request_id in (
+        response.headers["x-request-id"],
+        answer.served.request_id,
+        by_header.headers["x-request-id"],
+    ):
+        traits = (await doors.world.store.requests.get(request_id)).request.traits
+        heard.append((traits.select, traits.prefer, traits.exclude, traits.max_cost_usd))
+    assert heard[0] == heard[1] == heard[2] == ("!preview", "cost", tuple(others), Decimal("0.50"))
 
 
 async def test_a_job_is_the_same_job_at_both_doors(doors):
