@@ -7,6 +7,7 @@ server of this dialect leaves its thoughts out of everything but `total_tokens`,
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final, TypeVar
 
 import msgspec
@@ -110,31 +111,28 @@ def usage_of(told: Told | None) -> Usage | None:
     """The usage that was told; None if neither tokens nor seconds were, or more than can be."""
     if told is None:
         return None
-    asked = _first(told.prompt_tokens, told.input_tokens)
-    answered = _first(told.completion_tokens, told.output_tokens)
+    asked = told.input_tokens if told.prompt_tokens is None else told.prompt_tokens
+    answered = told.output_tokens if told.completion_tokens is None else told.completion_tokens
     if asked is None and answered is None and not told.seconds:
         return None
-    asked, answered = _count(asked), _count(answered)
+    asked, answered = asked or 0, answered or 0
     heard = told.prompt_tokens_details or told.input_tokens_details or told.input_token_details or _NO_ASKED
     said = told.completion_tokens_details or told.output_tokens_details or _NO_ANSWERED
-    cached = _count(
-        _first(
-            heard.cached_tokens,
-            told.cached_tokens,
-            told.prompt_cache_hit_tokens,
-            told.cache_read_input_tokens,
-        )
+    cached = (
+        heard.cached_tokens
+        or told.cached_tokens
+        or told.prompt_cache_hit_tokens
+        or told.cache_read_input_tokens
+        or 0
     )
-    written = _count(
-        _first(heard.cache_write_tokens, heard.cache_creation_tokens, told.cache_creation_input_tokens)
-    )
+    written = heard.cache_write_tokens or heard.cache_creation_tokens or told.cache_creation_input_tokens or 0
+    reasoning = said.reasoning_tokens or told.reasoning_tokens or 0
     if told.prompt_tokens is None and (told.cache_read_input_tokens or told.cache_creation_input_tokens):
         asked += cached + written  # Anthropic's spelling is Anthropic's count, which leaves both out
-    reasoning = _count(_first(said.reasoning_tokens, told.reasoning_tokens))
-    beyond = _count(told.total_tokens) - asked - answered
+    beyond = (told.total_tokens or 0) - asked - answered
     if beyond > 0:
-        if reasoning and beyond == reasoning:
-            answered += reasoning  # xAI
+        if reasoning == beyond:
+            answered += beyond  # xAI
         elif beyond in (cached, cached + written):
             asked += beyond
         elif not reasoning:
@@ -142,31 +140,38 @@ def usage_of(told: Told | None) -> Usage | None:
             reasoning = beyond
     if asked > _MOST or answered > _MOST:
         return None
-    written = min(written, asked)
-    keeping = told.cache_creation or _NO_CREATION
-    return Usage(
-        input=asked,
-        output=answered,
-        cached=min(cached, asked),
-        reasoning=min(reasoning, answered),
+    usage = Usage(max(asked, 0), max(answered, 0), _part(cached, asked), _part(reasoning, answered))
+    if (
+        written
+        or told.seconds
+        or heard.audio_tokens
+        or heard.image_tokens
+        or said.audio_tokens
+        or said.image_tokens
+    ):
+        return _with_seldom(usage, told, heard, said, written)
+    return usage
+
+
+def _with_seldom(usage: Usage, told: Told, heard: Asked, said: Answered, written: int) -> Usage:
+    written = _part(written, usage.input)
+    long = told.cache_creation.ephemeral_1h_input_tokens if told.cache_creation is not None else None
+    return replace(
+        usage,
         cache_write=written,
-        audio_input=min(_count(heard.audio_tokens), asked),
-        audio_output=min(_count(said.audio_tokens), answered),
+        cache_write_1h=_part(long or 0, written),
+        audio_input=_part(heard.audio_tokens or 0, usage.input),
+        image_input=_part(heard.image_tokens or 0, usage.input),
+        audio_output=_part(said.audio_tokens or 0, usage.output),
+        image_output=_part(said.image_tokens or 0, usage.output),
         seconds=told.seconds if told.seconds is not None and 0 < told.seconds < _MOST else 0.0,
-        cache_write_1h=min(_count(keeping.ephemeral_1h_input_tokens), written),
-        image_input=min(_count(heard.image_tokens), asked),
-        image_output=min(_count(said.image_tokens), answered),
     )
 
 
 _NO_ASKED: Final = Asked()
 _NO_ANSWERED: Final = Answered()
-_NO_CREATION: Final = CacheCreation()
 
 
-def _first(*values: int | None) -> int | None:
-    return next((value for value in values if value is not None), None)
-
-
-def _count(value: int | None) -> int:
-    return value if value is not None and value > 0 else 0
+def _part(count: int, whole: int) -> int:
+    """A part of a whole, whatever was said of it."""
+    return 0 if count <= 0 else min(count, max(whole, 0))

@@ -11,8 +11,13 @@ from gateway.domain.errors import InvalidRequest, RepricingUnderWay
 from gateway.domain.inference import Mode, Settlement, Status, Usage
 from gateway.domain.prices import PARTS, DatedPrice, Price, PriceBook, Tier
 from gateway.domain.repricing import Repricing, Tally, recost
+from gateway.domain.secret import Secret
+from gateway.feed import Feed
 from gateway.ids import new_id
+from gateway.prices import PriceTable
+from gateway.settings import Postgres
 from gateway.storage.ports import Entry, RequestFilter
+from gateway.storage.postgres.store import open_store
 from tests.builders import a_failed_attempt, a_request, an_attempt
 
 D = Decimal
@@ -272,3 +277,26 @@ async def test_corrections_are_read_page_by_page(store):
     rest = await store.repricings.corrections(ended.id, 2, first[-1].place)
     assert (len(first), len(rest)) == (2, 1)
     assert [each.place for each in (*first, *rest)] == sorted(each.place for each in (*first, *rest))
+
+
+# ---- several replicas --------------------------------------------------------------------------------------------
+async def test_every_replica_charges_by_a_new_price_within_two_seconds(database_url):
+    stores = [await open_store(Postgres(url=Secret(database_url))) for _ in range(4)]
+    books, feeds = {}, []
+    for number, opened in enumerate(stores[:3]):
+        table = PriceTable(opened.prices, lambda book, number=number: books.update({number: book}))
+        feed = Feed(opened.changes)
+        feed.follow("prices", table.reload)
+        feed.start()
+        feeds.append(feed)
+    for feed in feeds:
+        await feed.complete()
+    now = datetime.now(UTC)
+    said = await stores[3].prices.add(a_price(price=Price(D(7), D(8))))
+    async with asyncio.timeout(2):
+        while [book.at("good", now) for book in books.values()] != [said.price] * 3:  # noqa: ASYNC110  no event tells
+            await asyncio.sleep(0.01)
+    for feed in feeds:
+        await feed.close()
+    for opened in stores:
+        await opened.close()
