@@ -17,7 +17,7 @@ import yaml
 
 from gateway.domain.errors import InvalidRequest
 from gateway.domain.inference import Kind
-from gateway.domain.prices import MILLION, Price
+from gateway.domain.prices import MILLION, Price, Tier
 from gateway.domain.registry import Capability, Model, ModelLimits, Timeouts
 from gateway.domain.secret import Secret
 
@@ -78,7 +78,14 @@ _PER_TOKEN: Final[Mapping[str, str]] = {
     "input_cost_per_token": "input_usd",
     "output_cost_per_token": "output_usd",
     "cache_read_input_token_cost": "cached_input_usd",
+    "cache_creation_input_token_cost": "cache_write_usd",
+    "cache_creation_input_token_cost_above_1hr": "cache_write_1h_usd",
+    "output_cost_per_reasoning_token": "reasoning_usd",
+    "input_cost_per_audio_token": "audio_input_usd",
+    "output_cost_per_audio_token": "audio_output_usd",
 }
+_ABOVE: Final = re.compile(r"(\w+)_above_(\d+)k_tokens")
+"""A price that holds for a whole request with more input than so many thousand tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,24 +256,27 @@ class _Reader:
         return None, f"env:{name}"
 
     def _price(self, given: dict[str, Any], info: dict[str, Any], kind: Kind, path: str) -> Price | None:
-        found: dict[str, Decimal] = {}
-        for name, part in _PER_TOKEN.items():
-            for where, source in (("litellm_params", given), ("model_info", info)):
-                value = source.pop(name, None)
-                if value is None or part in found:
+        found: dict[str, Any] = {}
+        tiers: dict[int, dict[str, Decimal]] = {}
+        for where, source in (("litellm_params", given), ("model_info", info)):
+            for name in list(source):
+                above = _ABOVE.fullmatch(name)
+                part = _PER_TOKEN.get(above[1] if above else name)
+                if part is None or (value := source.pop(name)) is None:
                     continue
                 amount = _decimal(value)
                 if amount is None:
                     self._leave(f"{path}.{where}.{name}", value, "US dollars for one token, 0 or more")
-                else:
-                    found[part] = amount * MILLION
+                    continue
+                said = tiers.setdefault(int(above[2]) * 1000, {}) if above else found
+                said.setdefault(part, amount * MILLION)
         if kind is Kind.EMBEDDING:
             found.setdefault("output_usd", Decimal(0))  # there is no output to pay for
         if not {"input_usd", "output_usd"} <= set(found):
             if found:
                 self._leave(f"{path}.litellm_params", sorted(found), "a price needs both input and output")
             return None
-        return Price(found["input_usd"], found["output_usd"], found.get("cached_input_usd"))
+        return Price(**found, tiers=tuple(Tier(over, **said) for over, said in sorted(tiers.items())))
 
     def _count(self, given: dict[str, Any], info: dict[str, Any], name: str, path: str) -> int | None:
         values = [source.pop(name, None) for source in (given, info)]

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any, Final, cast
 
 from gateway.domain.credentials import stored_id
-from gateway.domain.prices import OTHER_PARTS, TOKEN_PARTS, Price
+from gateway.domain.prices import TOKEN_PARTS, Price
 from gateway.domain.registry import Model, ModelLimits, ModelState, Timeouts
 from gateway.domain.secret import MASK
 from gateway.settings.values import format_duration
@@ -74,14 +74,16 @@ def _said(section: ModelLimits | Timeouts) -> dict[str, Any] | None:
     return {name: value for name, value in values.items() if value is not None} or None
 
 
-def _price(price: Price) -> dict[str, str]:
-    """The parts that are said, as exact decimals in quotes."""
-    said: dict[str, str] = {}
-    for part in (*TOKEN_PARTS, *OTHER_PARTS):
-        amount: Decimal | None = getattr(price, part)
-        if amount is not None:
-            said[f"{part}_per_mtok" if part in TOKEN_PARTS else part] = f"{amount:f}"
+def _price(price: Price) -> dict[str, Any]:
+    """The parts that are said, as exact decimals in quotes, and the tiers."""
+    said: dict[str, Any] = _parts(price.parts())
+    if price.tiers:
+        said["tiers"] = [{"over": tier.over, **_parts(tier.parts())} for tier in price.tiers]
     return said
+
+
+def _parts(parts: Mapping[str, Decimal]) -> dict[str, str]:
+    return {f"{part}_per_mtok" if part in TOKEN_PARTS else part: f"{usd:f}" for part, usd in parts.items()}
 
 
 def _without_secrets(value: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pytest
 from api.service.litellm import Imported, read_litellm
 from gateway.domain.errors import InvalidRequest
 from gateway.domain.inference import Kind
+from gateway.domain.prices import Price, Tier
 from gateway.domain.registry import Capability, Model
 
 FILE = """
@@ -96,6 +97,29 @@ def test_prices_are_exact_and_for_a_million_tokens(imported: Imported):
     assert embed.kind is Kind.EMBEDDING
     assert embed.price is not None
     assert (embed.price.input_usd, embed.price.output_usd) == (Decimal("0.02"), Decimal(0))
+
+
+def test_all_parts_of_a_price_are_carried_over_and_its_tiers():
+    text = """
+model_list:
+  - model_name: sonnet
+    litellm_params: {model: openai/claude, api_base: "https://host/v1", api_key: os.environ/KEY,
+      input_cost_per_token: 3.0e-6, input_cost_per_token_above_200k_tokens: 6.0e-6, output_cost_per_token: 15.0e-6,
+      cache_creation_input_token_cost: 3.75e-6, cache_creation_input_token_cost_above_1hr: 6.0e-6,
+      output_cost_per_token_above_200k_tokens: 22.5e-6, cache_read_input_token_cost: 3.0e-7}
+    model_info: {output_cost_per_reasoning_token: 16.0e-6, input_cost_per_audio_token: 4.0e-5}
+"""
+    price = models(read_litellm(text))["sonnet"].price
+    assert price == Price(
+        Decimal(3),
+        Decimal(15),
+        Decimal("0.3"),
+        cache_write_usd=Decimal("3.75"),
+        cache_write_1h_usd=Decimal(6),
+        reasoning_usd=Decimal(16),
+        audio_input_usd=Decimal(40),
+        tiers=(Tier(200_000, Decimal(6), Decimal("22.5")),),
+    )
 
 
 def test_servers_that_litellm_names_without_a_path_get_it(imported: Imported):

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from gateway.domain.inference import Kind
-from gateway.domain.prices import Price
+from gateway.domain.prices import Price, Tier
 from gateway.domain.registry import Capability, Model, ModelLimits, ModelState, Timeouts
 from gateway.providers.catalogue import PROVIDERS
 from gateway.registry.checks import Checks
@@ -31,7 +31,13 @@ FULL = Model(
     credential="env:HOST_API_KEY",
     credential_for="https://host:443",
     tags={"location": "on-prem", "gpu": "", "true": "yes"},
-    price=Price(Decimal("0.40"), Decimal("1.6"), Decimal("0.1")),
+    price=Price(
+        Decimal("0.40"),
+        Decimal("1.6"),
+        Decimal("0.1"),
+        request_usd=Decimal("0.0000005"),
+        tiers=(Tier(128_000, Decimal("0.8")), Tier(200_000, Decimal("1.2"), output_usd=Decimal(2))),
+    ),
     context_window=8192,
     max_output=2048,
     timeouts=Timeouts(timedelta(seconds=1.5), None, timedelta(minutes=2)),
