@@ -114,7 +114,11 @@ def build_app(world: World, services: Services, checks: Callable[[], Mapping[str
     app.include_router(usage.router(world.identity, services.usage))
 
     def about_it() -> Mapping[str, str]:
-        return {"origin": world.origin, "registry_version": world.registry.version}
+        return {
+            "origin": world.origin,
+            "registry_version": world.registry.version,
+            "rules_version": world.rulebook.version,
+        }
 
     def details() -> Mapping[str, object]:
         age = world.beat.age

@@ -41,6 +41,7 @@ class Gateway:
     key: str
     site: Site
     logs: Path
+    postgres: str
 
 
 @contextmanager
@@ -136,6 +137,7 @@ def gateway(folder: Path, served_by: Upstream, *, engine: bool = True) -> Genera
             Path(state["admin_key_file"]).read_text().strip(),
             Site({name: pids[name] for name in order if name in pids}, backlog),
             data / "logs",
+            addresses["postgres"],
         )
     finally:
         _infra(data, "stop", env=env)

@@ -84,11 +84,12 @@ async def carry_out(plan: Plan, editor: Editor, *, actor: str) -> None:
     for model in (*plan.create, *plan.change):
         secret = plan.secrets.get(model.name)
         given = secret if secret is not None else model.credential or Credential.KEEP
-        await editor.save(model, credential=given, actor=actor)
+        await editor.save(model, credential=given, actor=actor, more=True)
     for alias, models in plan.aliases.items():
-        await editor.arrange(alias, models, actor=actor)
+        await editor.arrange(alias, models, actor=actor, more=True)
     for name in plan.delete:
         await editor.delete(name, actor=actor)
+    await editor.settle()
 
 
 def _as_kept(model: Model, kept: Model) -> Model:

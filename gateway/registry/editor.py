@@ -68,12 +68,14 @@ class Editor:
         aliases: Sequence[str] | None = None,
         expected: int | None = None,
         actor: str,
+        more: bool = False,
     ) -> Registered:
         """Keep a model, whole; `expected` and `aliases` are those of `Models.save`.
 
         `credential` is a Secret to be kept encrypted, a reference (`env:NAME`, `file:/path`), None for no credential,
         or KEEP: what the model has already, which is refused when its address leads to another origin, since a
         credential goes to the one that it was given for. `model.credential` and `credential_for` do not matter.
+        With `more` other changes follow: it need not be in force when this returns.
 
         Raises InvalidRequest, whose `param` is the field and whose message says what would be right, ModelExists and
         VersionConflict.
@@ -95,15 +97,16 @@ class Editor:
                     raise
             else:
                 break
-        await self._settle()
+        if not more:
+            await self.settle()
         return kept
 
     async def delete(self, name: str, *, expected: int | None = None, actor: str) -> None:
         """Delete a model, its names and its credential. Raises ModelNotFound and VersionConflict."""
         await self._models.delete(name, expected=expected, actor=actor)
-        await self._settle()
+        await self.settle()
 
-    async def arrange(self, alias: str, models: Sequence[str], *, actor: str) -> None:
+    async def arrange(self, alias: str, models: Sequence[str], *, actor: str, more: bool = False) -> None:
         """Let an alias stand for these models in this order; for none, and it is gone.
 
         Raises InvalidRequest, also for a model that does not exist, and ModelExists if a model has that name.
@@ -112,7 +115,8 @@ class Editor:
         if wrong:
             raise refused(wrong)
         await self._models.arrange(alias, models, actor=actor)
-        await self._settle()
+        if not more:
+            await self.settle()
 
     async def check(self, model: Model, aliases: Sequence[str] = ()) -> None:
         """Raise InvalidRequest, naming every field that is wrong, if a model would not be kept; keep nothing."""
@@ -157,7 +161,8 @@ class Editor:
                 "A secret is printable ASCII, and not empty or longer than 64 KiB.", param="secret"
             ) from error
 
-    async def _settle(self) -> None:
+    async def settle(self) -> None:
+        """Wait until what was changed is in force here."""
         with suppress(StorageUnavailable):
             await self._in_force()
 

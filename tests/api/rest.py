@@ -51,6 +51,7 @@ def app_of(world: World) -> Any:
         identity=world.identity,
         registry=registry(),
         store=world.store,
+        rulebook=SimpleNamespace(version="7"),
         beat=SimpleNamespace(age=timedelta(seconds=1.04)),
     )
     return build_app(opened, world.services, lambda: {"storage": True, "serving": world.ready})
