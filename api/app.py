@@ -26,6 +26,7 @@ from api.service.registry import RegistryService
 from api.service.requests import RequestsService
 from api.service.rules import RulesService
 from api.service.services import Services
+from api.service.shadows import Shadows
 from api.service.usage import UsageService
 from gateway import VERSION
 from gateway.hedge import Hedges
@@ -40,7 +41,15 @@ def build_services(world: World) -> Services:
     """The services over a world."""
     settings = world.settings
     ledger = RequestsService(world.store.requests, world.registry)
-    admission = Admission(world.limiter, world.attempts, Hedges(world.live))
+    shadows = Shadows(
+        router=world.router,
+        attempts=world.attempts,
+        exchanges=world.exchanges,
+        recorder=world.recorder,
+        engine=world.engine,
+        most=settings.inference.max_shadows,
+    )
+    admission = Admission(world.limiter, world.attempts, Hedges(world.live), shadows)
     return Services(
         inference=InferenceService(
             router=world.router,

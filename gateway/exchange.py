@@ -40,11 +40,13 @@ class Exchange:
         *,
         first: Try | None = None,
         plan: Planner | None = None,
+        aside: bool = False,
     ) -> None:
         """`body` is the caller's JSON, its values still raw.
 
         `first` is the first attempt, if it was let in by its model's limits before; `plan` says whom to ask beside a
-        model that does not answer.
+        model that does not answer. Nobody waits for one that is `aside`: it takes no room from those for whom somebody
+        does.
         """
         self.request = request
         self.body = body
@@ -54,6 +56,7 @@ class Exchange:
         self._attempts = attempts
         self.first = first
         self._plan = plan
+        self.aside = aside
         self._beside: dict[int, tuple[Attempt, ...]] = {}
         self._tasks: dict[int, asyncio.Task[Attempt]] = {}
         self._called: set[int] = set()
@@ -274,13 +277,14 @@ class Exchanges:
         self._by_id: dict[str, Exchange] = {}
         self._most_unsettled = most_unsettled
         self._answered: set[str] = set()
+        self._aside: set[str] = set()
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._idle = asyncio.Event()
         self._idle.set()
 
     def __len__(self) -> int:
-        """How many there are, those included that wait for room."""
-        return len(self._by_id) + len(self._waiting)
+        """How many somebody waits for, those included that wait for room."""
+        return len(self._by_id) - len(self._aside) + len(self._waiting)
 
     def __iter__(self) -> Iterator[Exchange]:
         """A snapshot of them."""
@@ -309,7 +313,10 @@ class Exchanges:
         """Let the workflow find it."""
         request_id = exchange.request.id
         self._by_id[request_id] = exchange
-        exchange.on_answered = lambda: self._note_answered(request_id)
+        if exchange.aside:
+            self._aside.add(request_id)
+        else:
+            exchange.on_answered = lambda: self._note_answered(request_id)
         self._idle.clear()
         telemetry.UNSETTLED.set(len(self._by_id))
 
@@ -323,6 +330,7 @@ class Exchanges:
         if exchange is not None:
             exchange.settled.set()
         self._answered.discard(request_id)
+        self._aside.discard(request_id)
         self._let_in()
         telemetry.UNSETTLED.set(len(self._by_id))
         if not self._by_id:

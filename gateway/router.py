@@ -185,6 +185,34 @@ class Router:
             throttles=decision.throttles,
         )
 
+    def why_not(self, request: InferenceRequest, model: str, at: datetime) -> str | None:
+        """Why a copy of a request may not go to a model that it need not have asked for; None if it may.
+
+        The rules that take models out decide on it as on any candidate.
+        """
+        registry = self._registry()
+        found = registry.models.get(model)
+        if found is None or not found.enabled or found.kind is not request.kind:
+            return f"{model} is no model of this kind that takes requests"
+        caller = caller_of(request)
+        facts = Facts(
+            asked=asked_of(request, request.mode, request.traits),
+            candidates=(found,),
+            observed_at=at,
+            caller=Asking(caller.id, caller.name, caller.kind.value, caller.tags),
+            prices=_PricesAt(registry, at),
+            live=self._live(),
+            gateway=self._load(),
+            registry_version=registry.version,
+            roll=request.traits.roll,
+        )
+        decision = decide(self._rules_of(request.rules_version), facts)
+        if decision.ranked and decision.refused is None:
+            return None
+        return decision.passed_over.get(model) or (
+            decision.refused.message if decision.refused else "it is refused"
+        )
+
     def estimates(self, decision: Decision, asked: Asked, at: datetime) -> Mapping[str, Decimal]:
         """What the request would cost at each of the best models, where their price is known."""
         registry = self._registry()

@@ -132,6 +132,11 @@ HEDGES = _counter(
     "Requests for which a second model was asked: it won, lost, or all failed.",
     ("outcome",),
 )
+SHADOWS = _counter(
+    "gateway_shadows",
+    "Copies for a model on trial: answered, failed, dropped, or kept back by rules.",
+    ("outcome",),
+)
 THROTTLED = _counter("gateway_throttled", "Requests over a limit: made to wait, or refused.", ("then",))
 REFUSED = _counter("gateway_refused", "Requests refused before any model was called.", ("code",))
 LIVE_AGE = Gauge(

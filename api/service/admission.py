@@ -9,6 +9,7 @@ from math import ceil
 from typing import Final
 
 from api.service.served import RequestFailed, Served
+from api.service.shadows import Shadows
 from gateway import telemetry
 from gateway.attempt import Attempts, Try
 from gateway.domain.errors import RateLimited
@@ -32,6 +33,7 @@ class Admission:
     limiter: Limiter
     attempts: Attempts
     hedges: Hedges
+    shadows: Shadows
 
     async def take(self, decision: Decision, served: Served, then: Collection[Then] = ALWAYS) -> Taken:
         """Take the tokens of those throttles that end so. Raises RequestFailed as RateLimited, having taken none."""
@@ -67,6 +69,11 @@ class Admission:
         """Whom to ask beside a model that does not answer, if the decision says so."""
         hedge = decision.hedge
         return None if hedge is None else partial(self.hedges.plan, hedge, request)
+
+    def shadow(self, decision: Decision, request: InferenceRequest, body: Body) -> None:
+        """Send a copy of a request that has begun, if the decision says so."""
+        if decision.shadow is not None:
+            self.shadows.send(request, body, decision.shadow)
 
     async def correct(self, exchange: Exchange, taken: Taken) -> None:
         """Correct what was estimated of a request's tokens, when it has ended."""

@@ -141,6 +141,7 @@ class InferenceService:
     async def close(self, grace: timedelta) -> int:
         """Take no more requests and wait until all are settled; returns how many could not be."""
         self._closing = True
+        await self._admission.shadows.close()
         try:
             async with asyncio.timeout(grace.total_seconds()):
                 await self._exchanges.idle()
@@ -205,6 +206,7 @@ class InferenceService:
         else:
             self._call_first(exchange)
             self._run_beside(self._start_beside(exchange, served))
+        self._admission.shadow(decision, request, ask.body)
         return exchange, served
 
     def _admit(self) -> None:

@@ -122,6 +122,8 @@ class JobsService:
             return job_of(request)
         if job.fingerprint != fingerprint:
             raise IdempotencyMismatch
+        if new:
+            self._admission.shadow(decision, request, ask.body)
         return job
 
     async def get(self, caller: Caller, job_id: str) -> Job:

@@ -104,6 +104,7 @@ class Inference(Section):
     max_deadline: Timeout = seconds(3600)
     max_overlapped_starts: Count = 64
     max_unsettled: Count = 24
+    max_shadows: Whole = 8
     log_content: Truth = True
     log_content_limit: Size = MIB
     fallback: Fallback = Fallback()

@@ -28,6 +28,7 @@ from api.service.registry import RegistryService
 from api.service.requests import RequestsService
 from api.service.rules import RulesService
 from api.service.services import Services
+from api.service.shadows import Shadows
 from api.service.usage import UsageService
 from gateway.attempt import Attempts, Try
 from gateway.domain.errors import EngineUnavailable, StorageUnavailable, Unauthenticated
@@ -236,7 +237,15 @@ def a_world(settings: Settings | None = None, rules: RuleSet | None = None) -> W
     recorder = Recorder(store.requests, store.claims, exchanges, log_content=True, content_limit=100_000)
     router = a_router(models, rules, live=vitals.facts)
     engine = Engine(exchanges, attempts, recorder, store, router)
-    admission = Admission(limiter, attempts, Hedges(vitals.facts))
+    shadows = Shadows(
+        router=router,
+        attempts=attempts,
+        exchanges=exchanges,
+        recorder=recorder,
+        engine=engine,
+        most=settings.inference.max_shadows,
+    )
+    admission = Admission(limiter, attempts, Hedges(vitals.facts), shadows)
     inference = InferenceService(
         router=router,
         admission=admission,
