@@ -85,6 +85,15 @@ def _live(scene: Scene, at: int) -> dict[str, dict[str, float]] | None:
     return {window.value: _told(windows.get(window, _QUIET), _LIVE_NAMES) for window in Window}
 
 
+def _text(text: str) -> str:
+    """A text that C++ can hold: callers may send halves of characters."""
+    return text if text.isascii() else text.encode(errors="replace").decode()
+
+
+def _texts(texts: Mapping[str, str]) -> dict[str, str]:
+    return {_text(name): _text(text) for name, text in texts.items()}
+
+
 def _able(scene: Scene, at: int) -> list[str] | None:
     able = scene.models[at].capabilities
     return None if able is None else sorted(each.value for each in able)
@@ -106,24 +115,24 @@ def _usd(value: Any) -> float | None:
 
 _VARIABLES: Final[Mapping[str, _Variable]] = {
     "now": _Variable(_TIME, lambda s: s.facts.observed_at, live=True),
-    "request.model": _Variable(_STRING, lambda s: s.facts.asked.model),
+    "request.model": _Variable(_STRING, lambda s: _text(s.facts.asked.model)),
     "request.kind": _Variable(_STRING, lambda s: s.facts.asked.kind.value),
     "request.mode": _Variable(_STRING, lambda s: s.facts.asked.mode.value),
     "request.door": _Variable(_STRING, lambda s: s.facts.asked.door),
     "request.endpoint": _Variable(_STRING, lambda s: s.facts.asked.endpoint),
-    "request.tags": _Variable(_TEXTS, lambda s: dict(s.facts.asked.tags)),
-    "request.metadata": _Variable(_TEXTS, lambda s: dict(s.facts.asked.metadata)),
+    "request.tags": _Variable(_TEXTS, lambda s: _texts(s.facts.asked.tags)),
+    "request.metadata": _Variable(_TEXTS, lambda s: _texts(s.facts.asked.metadata)),
     "request.input_tokens": _Variable(_INT, lambda s: s.facts.asked.input_tokens),
     "request.max_output": _Variable(_INT, lambda s: s.facts.asked.max_output),
     "request.body_bytes": _Variable(_INT, lambda s: s.facts.asked.body_bytes),
     "request.images": _Variable(_INT, lambda s: s.facts.asked.images),
     "request.needs": _Variable(_WORDS, lambda s: sorted(each.value for each in s.facts.asked.needs)),
     "request.prefer": _Variable(_STRING, lambda s: s.facts.asked.prefer),
-    "request.conversation": _Variable(_STRING, lambda s: s.facts.asked.conversation),
+    "request.conversation": _Variable(_STRING, lambda s: _text(s.facts.asked.conversation)),
     "caller.id": _Variable(_STRING, lambda s: s.facts.caller.id),
-    "caller.name": _Variable(_STRING, lambda s: s.facts.caller.name),
+    "caller.name": _Variable(_STRING, lambda s: _text(s.facts.caller.name)),
     "caller.kind": _Variable(_STRING, lambda s: s.facts.caller.kind),
-    "caller.tags": _Variable(_TEXTS, lambda s: dict(s.facts.caller.tags)),
+    "caller.tags": _Variable(_TEXTS, lambda s: _texts(s.facts.caller.tags)),
     "caller.budget_used": _Variable(_DOUBLE, _budget_used, live=True),
     "caller.use": _Variable(_BY_WINDOW, _use, live=True),
     "gateway.in_flight": _Variable(_INT, lambda s: s.facts.gateway.in_flight, live=True),
@@ -197,7 +206,7 @@ class CelExpression:
                     data[name] = value
         try:
             found = self.program.eval(data=data)
-        except RuntimeError as error:
+        except (RuntimeError, ValueError, TypeError, OverflowError) as error:
             return None, _plain(str(error))
         answer = found.value()
         if answer is True or answer is False:

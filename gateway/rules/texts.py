@@ -33,11 +33,15 @@ _ANSWER_BYTES = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """A text as it was read: its plain values and the line of each key, or what is wrong with it."""
+    """A text as it was read: its plain values and the line of each key, or what is wrong with it.
+
+    One that was given up may be read another time, when the machine is less busy.
+    """
 
     tree: Mapping[str, Any]
     lines: Mapping[Key, int | None]
     problems: tuple[Mapping[str, Any], ...] = ()
+    given_up: bool = False
 
 
 class RuleTexts:
@@ -83,7 +87,8 @@ class RuleTexts:
         read = self._kept.get(digest)
         if read is None:
             read = await self._read(text, name, what)
-            self._kept[digest] = read
+            if not read.given_up:
+                self._kept[digest] = read
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
         else:
@@ -111,22 +116,22 @@ class RuleTexts:
         finally:
             self._waiting -= 1
         if "problems" in told:
-            return _Read({}, {}, tuple(told["problems"]))
+            return _Read({}, {}, tuple(told["problems"]), given_up="given_up" in told)
         return _Read(told["tree"], {tuple(key): line for key, line in told["lines"]})
 
     async def _ask(self, line: bytes) -> Mapping[str, Any]:
         for again in (True, False):
             fresh = self._process is None or self._process.returncode is not None
-            process = await self._started()
             try:
-                async with asyncio.timeout(self._seconds + (_START_SECONDS if fresh else 0)):
+                process = await self._started()
+                async with asyncio.timeout(self._seconds):
                     told = await _exchange(process, line)
             except TimeoutError:
                 await self.close()
                 text = (
                     f"expected rules that can be read in {self._seconds:.0f} s, got a text that takes longer"
                 )
-                return {"problems": [{"text": text}]}
+                return {"problems": [{"text": text}], "given_up": True}
             except BaseException:
                 # Cancelled in the middle: an answer nobody waits for must not be taken for that of the next text.
                 await self.close()
@@ -137,25 +142,32 @@ class RuleTexts:
             await self.close()
             if fresh or not again:
                 break  # A process that was idle may end as it is asked; a new one dies of the text.
-        return {
-            "problems": [{"text": "expected rules that can be read, got a text that takes too much memory"}]
-        }
+        text = "expected rules that can be read, got a text that takes too much memory"
+        return {"problems": [{"text": text}], "given_up": True}
 
     async def _started(self) -> asyncio.subprocess.Process:
-        if self._process is None or self._process.returncode is not None:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "gateway.rules.worker",
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.DEVNULL,
-                cwd=ROOT,
-                # Nothing of ours: no secret is where a hostile text is read.
-                env={"PYTHONPATH": str(ROOT)},
-                limit=_ANSWER_BYTES,
-            )
-        return self._process
+        if self._process is not None and self._process.returncode is None:
+            return self._process
+        self._process = process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "gateway.rules.worker",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            cwd=ROOT,
+            # Nothing of ours: no secret is where a hostile text is read.
+            env={"PYTHONPATH": str(ROOT)},
+            limit=_ANSWER_BYTES,
+        )
+        # On a busy machine a process takes long to begin: that is not the text's fault.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_START_SECONDS):
+                if process.stdout is not None and await process.stdout.readline():
+                    return process
+        raise Overloaded(
+            "Rules cannot be read at the moment. Try again soon.", detail="the reader did not start"
+        )
 
 
 async def _exchange(process: asyncio.subprocess.Process, line: bytes) -> bytes:

@@ -17,6 +17,8 @@ from gateway.rules.problems import RuleProblem
 from gateway.settings import Problem, SettingsError, read_text
 
 IDLE_SECONDS = 60
+READY = "ready"
+"""The first line: from now on a text is read in the time that it takes."""
 _MEMORY = 1024 * 1024 * 1024
 _LONGEST_ANSWER = 4 * 1024 * 1024
 """Characters: far beyond what a text of the allowed length says, unless its substitutions blow it up."""
@@ -54,6 +56,8 @@ def _told(problem: Problem) -> dict[str, Any]:
 def main() -> None:
     """Answer until nobody asks any more."""
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    sys.stdout.write(READY + "\n")
+    sys.stdout.flush()
     while select.select([sys.stdin], [], [], IDLE_SECONDS)[0]:
         line = sys.stdin.readline()
         if not line:

@@ -41,17 +41,13 @@ class Move:
 
 
 class Course:
-    """The state of one decision. `left` holds the numbers of the candidates, in the order of the name.
-
-    `mask` says the same as `Verdicts` do.
-    """
+    """The state of one decision. `mask` says as `Verdicts` do which candidates are left."""
 
     __slots__ = (
         "blame",
         "full",
         "head_rule",
         "hopeful",
-        "left",
         "mask",
         "moves",
         "passed_over",
@@ -68,7 +64,6 @@ class Course:
         self.scene = scene
         self.full = full
         self.terms = terms
-        self.left = list(range(len(scene.models)))
         self.mask = scene.every
         self.passed_over: dict[str, str] = {}
         self.steps: list[Step] = []
@@ -80,6 +75,11 @@ class Course:
         self.hopeful = False  # whether something that may change later removed any of them
         self.head_rule = ""
 
+    @property
+    def left(self) -> list[int]:
+        """The numbers of the candidates that are left, in the order of the name."""
+        return self.scene.left
+
     def remove(self, rule: str, reasons: dict[int, str], *, live: bool) -> dict[str, str]:
         """Take candidates out; answers the reasons by name."""
         if not reasons:
@@ -87,7 +87,7 @@ class Course:
         head = self.left[0]
         models = self.scene.models
         removed = {models[i].name: why for i, why in reasons.items()}
-        self.left = [i for i in self.left if i not in reasons]
+        self.scene.left = [i for i in self.left if i not in reasons]
         for i in reasons:
             self.mask ^= 1 << (8 * i)
         self.passed_over.update(removed)

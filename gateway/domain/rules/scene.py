@@ -67,14 +67,18 @@ class Judge(Protocol):
 
 
 class Scene:
-    """What one decision sees. Candidates are numbered in the order of the name; a column has an entry for each."""
+    """What one decision sees. Candidates are numbered in the order of the name; a column has an entry for each.
 
-    __slots__ = ("_columns", "_judged", "_spans", "every", "facts", "models", "none", "stale", "yes")
+    `left` are those that no check and no rule has taken out so far: what is dear to find out is asked of them alone.
+    """
+
+    __slots__ = ("_columns", "_judged", "_spans", "every", "facts", "left", "models", "none", "stale", "yes")
 
     def __init__(self, facts: Facts, max_age: timedelta) -> None:
         """Live facts older than `max_age` count as unknown."""
         self.facts = facts
         self.models = facts.candidates
+        self.left = list(range(len(self.models)))
         # Verdicts are numbers with a byte for each candidate: these have a 1 in all of them.
         self.every = int.from_bytes(b"\1" * len(self.models), "little")
         self.yes = Verdicts(self.every)

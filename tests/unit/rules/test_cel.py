@@ -121,6 +121,13 @@ def test_what_cannot_be_worked_out_is_unknown_and_says_why(text, problem):
     assert "INVALID_ARGUMENT" not in said
 
 
+def test_what_a_caller_sends_cannot_break_an_expression():
+    odd = replace(GIVEN, asked=Asked("\ud800", tags={"\ud800": "\x00é\udfff"}, max_output=10**30))
+    assert ask('request.model == "?" && size(request.tags) == 1', odd) == (True, "")
+    assert ask("request.max_output > 1", odd) == (None, "int too big to convert")
+    assert ask("request.images == 0", odd) == (True, "")
+
+
 def test_an_unknown_that_does_not_matter_is_left_alone():
     assert ask("request.images == 0 || request.max_output > 1")[0] is True
     assert ask("request.images == 1 && request.max_output > 1")[0] is False
@@ -180,3 +187,18 @@ def test_expressions_decide():
     decision = decide(rules, replace(GIVEN, candidates=(a_model("small", size="small"), MODEL)))
     assert decision.ranked == ("m",)
     assert decision.passed_over == {"small": "the expression is false"}
+
+
+def test_an_expression_is_asked_of_what_is_left_alone():
+    rules = parse(
+        {
+            "rules": [
+                {"name": "one", "keep": {"name": "m"}},
+                {"name": "two", "keep": {"expr": "model.quality > 0.1"}, "on_unknown": "drop"},
+            ]
+        },
+        compile_=compile_cel,
+    )
+    decision = decide(rules, replace(GIVEN, candidates=(a_model("other"), MODEL)))
+    assert decision.passed_over == {"other": "is other, not m"}
+    assert decision.steps[-1].effect == "keeps all 1"

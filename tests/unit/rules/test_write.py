@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import zig_hocon
 from hypothesis import HealthCheck, given, settings
 
 from gateway.domain.rules import parse
@@ -37,6 +38,14 @@ def test_a_set_written_as_hocon_is_read_as_the_same_set(tree):
     again = loaded(write_hocon(rules))
     assert again.said == rules.said
     assert again.rules == rules.rules
+
+
+@given(rule_sets(most=3))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_another_parser_reads_what_is_written_alike(tree):
+    rules = parse(tree, compile_=compile_cel)
+    theirs = zig_hocon.ConfigFactory.parse_string(write_hocon(rules)).as_dict()
+    assert parse(theirs, compile_=compile_cel).said == rules.said
 
 
 def test_a_set_is_laid_out_as_a_person_would():

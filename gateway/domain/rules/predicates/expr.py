@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from gateway.domain.rules.reading import TEXT, Reader, Unfit
-from gateway.domain.rules.scene import Expression, Scene, Verdicts
+from gateway.domain.rules.scene import Answer, Expression, Scene, Verdicts
 
 KIND = "expr"
 
@@ -26,8 +26,10 @@ class Expr:
         """The answers about all candidates."""
         if self.expression is None:
             return Verdicts(0, scene.every)
-        ask = self.expression.ask
-        return scene.verdicts([ask(scene, i)[0] for i in range(len(scene.models))])
+        answers: list[Answer] = [False] * len(scene.models)
+        for i in scene.left:
+            answers[i] = self.expression.ask(scene, i)[0]
+        return scene.verdicts(answers)
 
     def why(self, scene: Scene, at: int) -> str:
         """What the expression said."""
