@@ -155,6 +155,10 @@ BREAKERS_OPEN = Gauge(
 BREAKER_CHANGES = _counter(
     "gateway_breaker_changes", "How often a model's circuit breaker has opened or closed.", ("model", "to")
 )
+PROBES = _counter("gateway_probes", "Active probes of models, by what came of them.", ("model", "outcome"))
+PROBE_COST = _counter(
+    "gateway_probe_cost_usd", "What active probes have cost in USD; in no usage.", ("model",)
+)
 
 
 def count_breaker(model: str, *, is_open: bool) -> None:

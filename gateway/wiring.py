@@ -20,6 +20,7 @@ from gateway.feed import Feed
 from gateway.identity import Identify, KeyIdentity
 from gateway.limiter import Concurrency, Gate, Limiter
 from gateway.live.beat import Beat, live_of
+from gateway.live.prober import Means, Prober
 from gateway.live.vitals import Vitals
 from gateway.prices import PriceKeeper, PriceTable
 from gateway.providers.catalogue import PROVIDERS, OpenProviders
@@ -133,11 +134,10 @@ async def open_world(settings: Settings) -> AsyncGenerator[World]:
         lambda: GatewayLoad(len(exchanges), settings.api.max_in_flight),
     )
     engine = Engine(settings.temporal, store.blobs, max_starts=settings.inference.max_overlapped_starts)
-    storage.start()
-    feed.start()
-    beat.start()
-    concurrency.start()
-    limiter.start()
+    means = Means(registry, providers, desk.discovery, credentials, store.probes)
+    prober = Prober(vitals, means, settings.health.probes)
+    for part in (storage, feed, beat, concurrency, limiter, prober):
+        part.start()
     try:
         await _wait_for_copies(feed)
         yield World(
@@ -165,6 +165,7 @@ async def open_world(settings: Settings) -> AsyncGenerator[World]:
             gate,
         )
     finally:
+        await prober.close()
         await engine.close()
         await providers.close()
         await desk.discovery.close()

@@ -32,6 +32,7 @@ _FAULTS = frozenset(
         errors.UpstreamBroken,
         errors.UpstreamAuth,
         errors.UpstreamNotFound,
+        errors.UpstreamForbidden,
     )
 )
 _LIMITED = errors.UpstreamRateLimited.code
@@ -90,6 +91,11 @@ class BreakerState:
 
 
 CLOSED = BreakerState()
+
+
+def is_fault(code: str) -> bool:
+    """Whether a failure by this code is its model's fault."""
+    return code in _FAULTS
 
 
 def verdict_of(attempt: Attempt, deadline: datetime, patience: timedelta) -> Verdict:

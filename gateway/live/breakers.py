@@ -103,6 +103,15 @@ class Breakers:
             return
         self._set(model, ended(state, attempt, self.policy))
 
+    def probed(self, model: str, *, good: bool, by_call: bool, code: str) -> None:
+        """An active probe has ended. What a server lists says nothing of how well its models answer."""
+        now = self._clock.moment()
+        at = self.position(model, now)
+        if at is Breaker.HALF_OPEN and (by_call or not good):
+            self.end(model, Ended(Verdict.GOOD if good else Verdict.BAD, now, now, code, probe=True))
+        elif at is Breaker.CLOSED and not good:
+            self.end(model, Ended(Verdict.BAD, now, now, code))
+
     def judge(self, model: str, requests: int, failed: int) -> None:
         """Look at the counts of a model since its breaker last closed."""
         self._set(model, judged(self.state(model), requests, failed, self._clock.moment(), self.policy))

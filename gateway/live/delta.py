@@ -12,6 +12,13 @@ from gateway.live.budgets import BudgetTold
 from gateway.live.counts import CallerCounts, ModelCounts
 
 
+class ProbeTold(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """What the last active probe of a model said, and when (in seconds of the shared time)."""
+
+    ok: bool
+    at: float
+
+
 class Delta(msgspec.Struct, array_like=True, gc=False):
     """What was counted in one second, by model and by caller id; what this replica is at now; what it changed or read.
 
@@ -25,12 +32,21 @@ class Delta(msgspec.Struct, array_like=True, gc=False):
     breakers: dict[str, BreakerState]
     leaving: bool = False
     budgets: dict[str, BudgetTold] = msgspec.field(default_factory=dict[str, BudgetTold])
+    probes: dict[str, ProbeTold] = msgspec.field(default_factory=dict[str, ProbeTold])
 
     @property
     def empty(self) -> bool:
         """Whether it says nothing but that its replica is there."""
-        return not (
-            self.models or self.callers or self.in_flight or self.breakers or self.leaving or self.budgets
+        return not any(
+            (
+                self.models,
+                self.callers,
+                self.in_flight,
+                self.breakers,
+                self.leaving,
+                self.budgets,
+                self.probes,
+            )
         )
 
     def add(self, later: Delta) -> None:
@@ -40,6 +56,7 @@ class Delta(msgspec.Struct, array_like=True, gc=False):
         self.breakers = {**self.breakers, **later.breakers}
         self.leaving = later.leaving
         self.budgets = {**self.budgets, **later.budgets}
+        self.probes = {**self.probes, **later.probes}
 
     def add_counts(self, other: Delta) -> None:
         """Add what was counted, whenever it was."""

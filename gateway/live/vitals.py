@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from gateway.domain import errors
-from gateway.domain.breaker import BreakerPolicy, Ended, Verdict, verdict_of
+from gateway.domain.breaker import BreakerPolicy, Ended, Verdict, is_fault, verdict_of
 from gateway.domain.health import Breaker, Live, LiveFacts, ModelHealth, Window
 from gateway.domain.inference import Attempt, InferenceRequest, Outcome
 from gateway.domain.sketch import bucket_of
@@ -20,7 +20,7 @@ from gateway.live.breakers import Breakers
 from gateway.live.budgets import Budgets
 from gateway.live.clock import SharedClock
 from gateway.live.counts import CallerCounts, Counted, Lives, ModelCounts, Uses
-from gateway.live.delta import Delta, Report, no_delta
+from gateway.live.delta import Delta, ProbeTold, Report, no_delta
 from gateway.live.windows import Windows
 
 MOST_MODELS: Final = 2_000
@@ -64,6 +64,8 @@ class Vitals:
         self._elsewhere: dict[str, int] = {}
         self._models = Windows(ModelCounts, most=most_models)
         self._callers = Windows(CallerCounts, most=most_callers)
+        self._probes: dict[str, ProbeTold] = {}
+        self._untold_probes: dict[str, ProbeTold] = {}
         self._suspects: set[str] = set()
         self._asked: set[Window] = set()
         self._rebuilt = 0
@@ -158,6 +160,29 @@ class Vitals:
             ),
         )
 
+    def probed(self, model: str, outcome: str, *, by_call: bool) -> bool | None:
+        """An active probe has ended well (an empty outcome) or by a code; returns which, None if that tells nothing."""
+        if outcome and not is_fault(outcome):
+            return None
+        good = not outcome
+        self._hear_probe(model, ProbeTold(good, self.clock.now()))
+        self._untold_probes[model] = self._probes[model]
+        self.breakers.probed(model, good=good, by_call=by_call, code=outcome)
+        return good
+
+    def forget_probes(self, older: timedelta) -> None:
+        """What probes said longer ago than that tells nothing any more."""
+        before = self.clock.now() - older.total_seconds()
+        for model in [name for name, told in self._probes.items() if told.at < before]:
+            del self._probes[model]
+            self._dirty.add(model)
+
+    def _hear_probe(self, model: str, told: ProbeTold) -> None:
+        known = self._probes.get(model)
+        if known is None or told.at > known.at:
+            self._probes[model] = told
+            self._dirty.add(model)
+
     # ---- what is told and heard ----------------------------------------------------------------------------------
     def pass_time(self) -> Iterator[None]:
         """Let the windows end now, before a tick; pauses now and then for others to run."""
@@ -178,6 +203,8 @@ class Vitals:
         self._look_at_suspects()
         told.in_flight = dict(self._in_flight)
         told.breakers = dict(self.breakers.take_untold(every=tell_all))
+        told.probes = self._probes.copy() if tell_all else self._untold_probes
+        self._untold_probes = {}
         if self._budgets is not None:
             self._budgets.roll_over()
             told.budgets = self._budgets.take_untold()
@@ -195,6 +222,8 @@ class Vitals:
             slices.setdefault(report.at // width * width, no_delta()).add_counts(report.delta)
             for model, state in report.delta.breakers.items():
                 self.breakers.hear(model, state)
+            for model, probe in report.delta.probes.items():
+                self._hear_probe(model, probe)
             if self._budgets is not None:
                 for caller, budget in report.delta.budgets.items():
                     self._budgets.hear(caller, budget)
@@ -315,7 +344,8 @@ class Vitals:
         windows = self._windows_of.get(model, _NO_WINDOWS)
         in_flight = self._in_flight.get(model, 0) + self._elsewhere.get(model, 0)
         state = self.breakers.state(model)
-        if not windows and not in_flight and not state.version:
+        probe = self._probes.get(model)
+        if not windows and not in_flight and not state.version and probe is None:
             return None
         at = self.breakers.position(model, now)
         return ModelHealth(
@@ -325,6 +355,8 @@ class Vitals:
             breaker_since=state.since,
             breaker_reason=state.reason,
             next_probe_at=state.until if at is not Breaker.CLOSED else None,
+            probe_ok=None if probe is None else probe.ok,
+            probe_at=None if probe is None else datetime.fromtimestamp(probe.at, UTC),
         )
 
 

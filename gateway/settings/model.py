@@ -22,6 +22,7 @@ from gateway.settings.values import (
     Port,
     SecretText,
     Size,
+    TagText,
     Text,
     Texts,
     Timeout,
@@ -264,12 +265,23 @@ class BreakerSettings(Section):
         return self
 
 
+class ProbeSettings(Section):
+    """Which models are asked now and then whether they are there."""
+
+    call: TagText = ""
+    list: TagText = ""
+    interval: Timeout = seconds(60)
+    timeout: Timeout = seconds(10)
+    max_usd_per_day: Annotated[Number, Field(ge=0)] = 1.0
+
+
 class Health(Section):
     """What is known of models and callers at this moment."""
 
     max_models: Count = 2_000
     max_callers: Count = 20_000
     breaker: BreakerSettings = BreakerSettings()
+    probes: ProbeSettings = ProbeSettings()
 
 
 class Nats(Section):

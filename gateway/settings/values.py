@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator
 from pydantic_core import PydanticCustomError
 
 from gateway.domain.secret import MASK, Secret
+from gateway.domain.tags import parse_tags
 from gateway.domain.units import format_duration, format_size, parse_duration, parse_size
 
 _LOGIN: Final = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*)://(?P<user>[^\s/?#@:]*)(?P<password>:\S*)?@")
@@ -96,6 +97,15 @@ def _text(value: Any) -> Any:
     raise expected('text, such as "text" (in quotes, when it looks like a number or a duration)')
 
 
+def _tags(value: Any) -> Any:
+    text = _text(value)
+    try:
+        parse_tags(text)
+    except ValueError as error:
+        raise expected(f"tags such as location=on-prem,!preview: {error}") from None
+    return text
+
+
 def _secret(value: Any) -> Secret:
     if isinstance(value, Secret):
         return value
@@ -164,6 +174,7 @@ Port = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=65535)]
 Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 Truth = Annotated[bool, BeforeValidator(_truth)]
 Text = Annotated[str, BeforeValidator(_text)]
+TagText = Annotated[str, BeforeValidator(_tags)]
 Texts = Annotated[tuple[Text, ...], BeforeValidator(_texts)]
 SecretText = Annotated[Secret, PlainValidator(_secret), PlainSerializer(_reveal_nothing)]
 KeyRing = Annotated[

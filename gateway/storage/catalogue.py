@@ -22,6 +22,7 @@ from gateway.storage.ports import (
     LiveFeed,
     Models,
     Prices,
+    Probes,
     Repricings,
     Requests,
     Rollups,
@@ -69,6 +70,7 @@ class PortByPort:
     buckets: Buckets
     slots: Slots
     live: LiveFeed
+    probes: Probes
     backends: tuple[Store, ...]
 
     async def ping(self) -> None:
@@ -131,6 +133,7 @@ async def open_store(settings: Settings) -> Store:
         buckets=opened[chosen.limits].buckets,
         slots=opened[chosen.limits].slots,
         live=opened[chosen.live].live,
+        probes=opened[chosen.live].probes,
         backends=tuple(opened.values()),
     )
 

@@ -18,6 +18,7 @@ from gateway.storage.memory.changes import MemoryChanges
 from gateway.storage.memory.limits import MemoryBuckets, MemorySlots
 from gateway.storage.memory.live import MemoryLiveFeed
 from gateway.storage.memory.prices import MemoryPrices, MemoryRepricings
+from gateway.storage.memory.probes import MemoryProbes
 from gateway.storage.memory.registry import MemoryAudit, MemoryModels
 from gateway.storage.memory.rules import MemoryRules
 from gateway.storage.memory.usage import MemoryRollups
@@ -393,6 +394,7 @@ class MemoryStore:
         self.buckets = MemoryBuckets()
         self.slots = MemorySlots()
         self.live = MemoryLiveFeed()
+        self.probes = MemoryProbes()
         self.rollups = MemoryRollups(self.requests)
 
     async def ping(self) -> None:

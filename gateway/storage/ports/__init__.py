@@ -17,6 +17,7 @@ from gateway.storage.ports.limits import Buckets, Draw, Drawn, Held, Hold, Slots
 from gateway.storage.ports.live import Heard, LiveFeed, News, Told
 from gateway.storage.ports.page import Page
 from gateway.storage.ports.prices import Prices, Repricings
+from gateway.storage.ports.probes import Probes
 from gateway.storage.ports.registry import (
     Audit,
     Change,
@@ -50,6 +51,7 @@ __all__ = [
     "News",
     "Page",
     "Prices",
+    "Probes",
     "Record",
     "Registered",
     "Repricings",
@@ -328,6 +330,11 @@ class Store(Protocol):
     @property
     def live(self) -> LiveFeed:
         """Where processes tell each other what they count."""
+        ...
+
+    @property
+    def probes(self) -> Probes:
+        """Whose turn it is to probe a model."""
         ...
 
     async def ping(self) -> None:

@@ -16,6 +16,7 @@ from gateway.storage.postgres.limits import PostgresBuckets, PostgresSlots
 from gateway.storage.postgres.live import PostgresLiveFeed
 from gateway.storage.postgres.named import Q
 from gateway.storage.postgres.prices import PostgresPrices, PostgresRepricings
+from gateway.storage.postgres.probes import PostgresProbes
 from gateway.storage.postgres.registry import PostgresAudit, PostgresModels
 from gateway.storage.postgres.requests import PostgresRequests
 from gateway.storage.postgres.rules import PostgresRules
@@ -45,6 +46,7 @@ class PostgresStore:
         self.buckets = PostgresBuckets(database)
         self.slots = PostgresSlots(database)
         self.live = PostgresLiveFeed(database)
+        self.probes = PostgresProbes(database)
 
     async def ping(self) -> None:
         """Raise StorageUnavailable unless the database answers and has been migrated."""

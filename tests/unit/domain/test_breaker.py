@@ -208,6 +208,7 @@ PATIENCE = 30 * SECOND
         (errors.UpstreamBroken, BAD),
         (errors.UpstreamAuth, BAD),
         (errors.UpstreamNotFound, BAD),
+        (errors.UpstreamForbidden, BAD),
         (errors.GatewayError, BAD),
         (errors.UpstreamRateLimited, LIMITED),
         (errors.UpstreamRejected, NONE),

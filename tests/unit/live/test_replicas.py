@@ -93,7 +93,7 @@ def test_what_is_not_understood_is_passed_over(replicas):
 
 
 def test_a_later_version_may_tell_more(replicas):
-    later = encode([{"good": [1, {}, {}, {}, {}, 0, "0", "new"]}, {}, {}, {}, False, {}, {"new": 1}])
+    later = encode([{"good": [1, {}, {}, {}, {}, 0, "0", "new"]}, {}, {}, {}, False, {}, {}, {"new": 1}])
     (report,) = replicas.take(news(row("a", 2, facts=later)))
     assert report.delta.models["good"].requests == 1
 
