@@ -78,6 +78,14 @@ async def test_a_job_is_accepted_and_brings_its_result(rest):
         "cached_tokens": 0,
         "reasoning_tokens": 0,
         "estimated": False,
+        "cache_write_tokens": 0,
+        "cache_write_1h_tokens": 0,
+        "audio_input_tokens": 0,
+        "audio_output_tokens": 0,
+        "image_input_tokens": 0,
+        "image_output_tokens": 0,
+        "images": 0,
+        "audio_seconds": 0.0,
     }
     assert ended["completed_at"] >= ended["started_at"] >= ended["created_at"]
     result = await rest.get(f"/api/v1/jobs/{job['id']}/result")

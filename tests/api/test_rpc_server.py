@@ -16,6 +16,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 
 from api.rpc.server import PortTaken, build_server
 from api.rpc.values import struct_of
+from api.twins import TWINS
 from gateway.settings import Api, Settings
 from gateway.v1 import jobs_pb2
 from gateway.v1.inference_pb2_grpc import InferenceServiceStub
@@ -24,7 +25,7 @@ from tests.api.rpc import bearer, chat, code_of, create, until
 from tests.api.world import a_world, rpc_channel
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
-SERVICES = [f"gateway.v1.{noun}Service" for noun in ("Inference", "Jobs", "Live", "Models", "Requests")]
+SERVICES = sorted({rpc.rpartition(".")[0] for rpc in TWINS})
 
 
 def a_health(channel) -> Any:
