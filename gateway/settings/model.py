@@ -343,7 +343,7 @@ class UsageSettings(Section):
     tags: Texts = ("team", "project", "env")
     tag_values: Count = 100
     every: Timeout = seconds(2)
-    keep_hours: Timeout = timedelta(days=62)
+    keep_hours: Timeout = timedelta(days=35)
     keep_days: Timeout = timedelta(days=400)
 
     @model_validator(mode="after")

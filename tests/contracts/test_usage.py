@@ -1,11 +1,13 @@
 """Usage is the ledger, counted: once each, whatever the order, and read back by any grouping."""
 
 import asyncio
+import shutil
 from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import psycopg
@@ -24,6 +26,7 @@ from gateway.ids import new_id
 from gateway.settings import Postgres
 from gateway.storage.memory import MemoryStore
 from gateway.storage.ports import Entry
+from gateway.storage.postgres.migrate import FOLDER, migrate
 from gateway.storage.postgres.store import open_store
 from tests.builders import a_failed_attempt, a_request, an_attempt, minted_at
 
@@ -499,3 +502,26 @@ async def test_rows_that_lay_in_the_default_partition_are_counted_once(kept):
     await kept.ensure_partitions(far)
     await rolled(kept)
     assert (await total(kept, since=far - timedelta(days=1), until=far + timedelta(days=1))).requests == 1
+
+
+@pytest.fixture
+def later(tmp_path):
+    """The migration that changes the partitions, in a folder of all of them."""
+    return Path(shutil.copytree(FOLDER, tmp_path / "migrations")) / "0023_usage_partitions.sql"
+
+
+async def test_rows_stay_when_their_partitions_change(empty_database_url, later):
+    folder = later.parent
+    kept_away = later.rename(later.with_suffix(".later"))
+    await migrate(empty_database_url, folder=folder)
+    store = await open_store(Postgres(url=Secret(empty_database_url)))
+    await fill(store, *(an_entry(caller=f"c{n}", tags={"team": f"t{n % 2}"}) for n in range(6)))
+    before = [(await ask(store, *keys)).rows for keys in ((), ("model", "tag:team"), ("caller", "model"))]
+    kept_away.rename(later)
+    await migrate(empty_database_url, folder=folder)
+    assert [
+        (await ask(store, *keys)).rows for keys in ((), ("model", "tag:team"), ("caller", "model"))
+    ] == before
+    await fill(store, an_entry(caller="c0"))
+    assert (await total(store)).requests == 7
+    await store.close()

@@ -714,15 +714,19 @@ CREATE TABLE usage (
 -- Old rows are found by it to be deleted, and those of a short period to be read.
 CREATE INDEX usage_at ON usage USING brin (at) WITH (pages_per_range = 32);
 
--- The cuts with many rows lie apart from those with few: a page of a table holds what is read together.
+-- The cuts lie apart by how many rows they have: a page of a table then holds what is read together, and a small cut stays
+-- in memory.
 CREATE TABLE usage_hours PARTITION OF usage FOR VALUES IN ('hour') PARTITION BY LIST (cut);
-CREATE TABLE usage_hours_many PARTITION OF usage_hours FOR VALUES IN ('model_tags', 'all');
+CREATE TABLE usage_hours_many PARTITION OF usage_hours FOR VALUES IN ('all');
+CREATE TABLE usage_hours_some PARTITION OF usage_hours FOR VALUES IN ('model_tags');
 CREATE TABLE usage_hours_few PARTITION OF usage_hours FOR VALUES IN ('total', 'model', 'caller', 'tags');
 CREATE TABLE usage_days PARTITION OF usage FOR VALUES IN ('day') PARTITION BY LIST (cut);
-CREATE TABLE usage_days_many PARTITION OF usage_days FOR VALUES IN ('model_tags', 'all');
+CREATE TABLE usage_days_many PARTITION OF usage_days FOR VALUES IN ('all');
+CREATE TABLE usage_days_some PARTITION OF usage_days FOR VALUES IN ('model_tags');
 CREATE TABLE usage_days_few PARTITION OF usage_days FOR VALUES IN ('total', 'model', 'caller', 'tags');
 CREATE TABLE usage_months PARTITION OF usage FOR VALUES IN ('month') PARTITION BY LIST (cut);
-CREATE TABLE usage_months_many PARTITION OF usage_months FOR VALUES IN ('model_tags', 'all');
+CREATE TABLE usage_months_many PARTITION OF usage_months FOR VALUES IN ('all');
+CREATE TABLE usage_months_some PARTITION OF usage_months FOR VALUES IN ('model_tags');
 CREATE TABLE usage_months_few PARTITION OF usage_months FOR VALUES IN ('total', 'model', 'caller', 'tags');
 
 -- Which values of a tag are told apart on a day: the first ones, up to a bound. All others are counted as "(other)".

@@ -211,9 +211,12 @@ def sketch_of(number: bytes | None) -> dict[int, int]:
         return {}
     # Digits to the base of 10,000, the first of them worth 10,000 to the power of `weight`; zeros at the end left out.
     count, weight = struct.unpack_from(">hh", number)
+    above = -(weight + 1) % _DIGITS
+    digits = (0,) * above + struct.unpack_from(f">{count}H", number, 8) + (0, 0)
+    bucket = _FIRST + (weight + above) // _DIGITS
     counts: dict[int, int] = {}
-    for place, digit in enumerate(struct.unpack_from(f">{count}H", number, 8)):
-        if digit:
-            bucket, shift = divmod(weight - place, _DIGITS)
-            counts[bucket + _FIRST] = counts.get(bucket + _FIRST, 0) + digit * _BASE**shift
+    for high, middle, low in zip(digits[0::3], digits[1::3], digits[2::3], strict=False):
+        if low or middle or high:
+            counts[bucket] = (high * _BASE + middle) * _BASE + low
+        bucket -= 1
     return counts
