@@ -27,7 +27,7 @@ from gateway.ring import KeyRing, Unreadable
 from gateway.settings import Credentials as Settings
 
 LONGEST: Final = 64 * 1024
-_MOST_ANSWERS: Final = 4096
+_MOST_ALLOWED: Final = 4096
 EXPECTED: Final = "env:NAME or file:/path"
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OWN: Final = "GATEWAY_"
@@ -53,7 +53,7 @@ class Credentials:
         self._read: dict[str, _Kept] = {}
         self._sealed: Mapping[str, Sealed] = {}
         self._opened: dict[str, Secret] = {}
-        self._answers: dict[str, str | None] = {}
+        self._allowed: set[str] = set()
 
     def secret_of(self, model: Model, usual_url: str = "") -> Secret | None:
         """A model's credential, or None if it has none. `usual_url` is its provider's, for a model that says none.
@@ -86,13 +86,14 @@ class Credentials:
 
     def why_not(self, reference: str) -> str | None:
         """Why a reference is not read, by its form or by the settings; None if it may be."""
-        try:
-            return self._answers[reference]
-        except KeyError:
-            if len(self._answers) >= _MOST_ANSWERS:
-                self._answers.clear()
-            answer = self._answers[reference] = self._judge(reference)
-            return answer
+        if reference in self._allowed:
+            return None
+        why = self._judge(reference)
+        if why is None:  # of others nothing is remembered: they may be secrets, given in the wrong place
+            if len(self._allowed) >= _MOST_ALLOWED:
+                self._allowed.clear()
+            self._allowed.add(reference)
+        return why
 
     def _judge(self, reference: str) -> str | None:
         scheme, _, name = reference.partition(":")

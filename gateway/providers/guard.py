@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from typing import Final
 
 from gateway.domain.addresses import Address, why_not
@@ -28,6 +27,7 @@ LookUp = Callable[[str, int], Awaitable[Sequence[Found]]]
 _KEPT: Final = 5.0  # seconds: pools connect anew in bursts, and a change of DNS is to be seen soon
 _MOST: Final = 1024
 _PATIENCE: Final = 2.0
+_SILENT: Final = 30.0
 
 
 async def by_the_system(host: str, port: int) -> Sequence[Found]:
@@ -43,6 +43,7 @@ class Guard:
         self._allow_private = allow_private
         self._ask = look_up
         self._known: dict[tuple[str, int], tuple[float, Sequence[Found]]] = {}
+        self._silent: dict[str, float] = {}
         self._asking: dict[tuple[str, int], asyncio.Task[Sequence[Found]]] = {}
 
     async def look_up(self, host: str, port: int) -> Sequence[Found]:
@@ -72,12 +73,19 @@ class Guard:
 
         A host that cannot be found may come to be: it is checked again whenever it is called.
         """
-        with suppress(OSError):  # a TimeoutError is one
-            try:
-                async with asyncio.timeout(_PATIENCE):
-                    await self.look_up(address.host, address.port)
-            except UpstreamForbidden as error:
-                return error.detail
+        loop = asyncio.get_running_loop()
+        if self._silent.get(address.host, 0.0) > loop.time():
+            return None
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await self.look_up(address.host, address.port)
+        except UpstreamForbidden as error:
+            return error.detail
+        except OSError:  # a TimeoutError is one
+            if len(self._silent) >= _MOST:
+                self._silent.clear()
+            # Many models at one host that nobody knows are asked for once, and not each for the whole patience.
+            self._silent[address.host] = loop.time() + _SILENT
         return None
 
     async def _find(self, host: str, port: int) -> Sequence[Found]:

@@ -1,4 +1,4 @@
-"""Bringing the registry to what a file says: what would change, told line by line, and carried out one by one."""
+"""Bringing the registry to what a file says: what would change, told line by line, and carried out as one change."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from gateway.domain.credentials import stored_id
 from gateway.domain.registry import Model
 from gateway.domain.secret import Secret
-from gateway.registry.editor import Credential, Editor
+from gateway.registry.editor import Credential, Draft, Editor
 from gateway.registry.entries import Entries
 from gateway.registry.write import write_registry
 from gateway.storage.ports import Inventory
@@ -77,19 +77,12 @@ def plan_of(
 
 
 async def carry_out(plan: Plan, editor: Editor, *, actor: str) -> None:
-    """Make the changes: models first, then aliases, deletions last, so that no name ever stands for nothing.
-
-    Raises what the editor raises; what was done by then stays done, and carrying out again does the rest.
-    """
-    for model in (*plan.create, *plan.change):
-        secret = plan.secrets.get(model.name)
-        given = secret if secret is not None else model.credential or Credential.KEEP
-        await editor.save(model, credential=given, actor=actor, more=True)
-    for alias, models in plan.aliases.items():
-        await editor.arrange(alias, models, actor=actor, more=True)
-    for name in plan.delete:
-        await editor.delete(name, actor=actor)
-    await editor.settle()
+    """Make the changes, all or none, as one. Raises what the editor raises."""
+    drafts = [
+        Draft(model, credential=plan.secrets.get(model.name) or model.credential or Credential.KEEP)
+        for model in (*plan.create, *plan.change)
+    ]
+    await editor.apply(drafts, aliases=plan.aliases, delete=plan.delete, actor=actor)
 
 
 def _as_kept(model: Model, kept: Model) -> Model:

@@ -245,6 +245,30 @@ async def test_what_changes_while_it_is_read_is_read_again(store, feeds):
     await holds(lambda: copy.reads == 2)
 
 
+async def test_many_changes_in_a_row_are_read_together_and_the_last_one_soon(store, feeds):
+    copy = Copy()
+    copy.slow = 0.05
+    feed = feeds(store.changes, NEVER, one=copy)
+    await holds(lambda: copy.reads == 1)
+    began = monotonic()
+    for _ in range(100):
+        store.changes.bump("one")
+        await asyncio.sleep(0.005)
+    read = copy.reads - 1
+    assert read <= (monotonic() - began) / 0.2 + 1, "a fifth of the time at most"
+    await holds(lambda: feed._followed["one"].version == 100)
+
+
+async def test_one_noun_that_rests_holds_up_no_other(store, feeds):
+    slow, quick = Copy(), Copy()
+    slow.slow = 0.1
+    feeds(store.changes, NEVER, slow=slow, quick=quick)
+    await holds(lambda: slow.reads and quick.reads)
+    for noun in ("slow", "quick"):
+        store.changes.bump(noun)
+    assert await holds(lambda: quick.reads == 2) < 0.2
+
+
 async def test_catching_up_reads_what_was_committed_before_and_nothing_twice(store, feeds):
     copy = Copy()
     feed = feeds(store.changes, NEVER, one=copy)

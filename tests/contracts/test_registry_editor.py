@@ -24,7 +24,7 @@ from gateway.providers.catalogue import PROVIDERS
 from gateway.providers.credentials import Credentials
 from gateway.providers.guard import Guard
 from gateway.registry.checks import Checks
-from gateway.registry.editor import Credential, Editor
+from gateway.registry.editor import Credential, Draft, Editor
 from gateway.registry.entries import Entries
 from gateway.registry.live import LiveRegistry
 from gateway.ring import KeyRing
@@ -284,6 +284,44 @@ async def test_a_new_key_takes_over_what_an_old_one_encrypted(store, editor):
     alone = Replica(store, a_ring("new"))
     await alone.caught_up()
     assert alone.secret_of("good") == CANARY
+
+
+# ---- many at once --------------------------------------------------------------------------------------------------
+async def test_many_changes_come_into_force_together(replica, editor):
+    await editor.save(remote(name="old"), actor="ann")
+    await editor.save(remote(), credential=Secret(CANARY), actor="ann")
+    drafts = [Draft(remote(notes="x")), Draft(remote(name="new"), credential=Secret(CANARY), aliases=["y"])]
+    await editor.apply(drafts, aliases={"x": ("new", "good")}, delete=["old"], actor="ben")
+    registry = replica.registry()
+    assert sorted(registry.models) == ["good", "new"]
+    assert registry.aliases == {"x": ("new", "good"), "y": ("new",)}
+    assert replica.secret_of("good") == replica.secret_of("new") == CANARY
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"drafts": [Draft(remote(name="b", quality=7.0))]}, "b: `quality`"),
+        ({"drafts": [Draft(remote(base_url=ELSEWHERE))]}, "good: The credential of this model"),
+        ({"aliases": {"auto": ("good",)}}, "another name than"),
+        ({"aliases": {"x": ("never-was",)}}, "There is no model `never-was`"),
+    ],
+)
+async def test_if_one_of_many_is_wrong_none_is_made_and_it_is_named(store, editor, changes, said):
+    await editor.save(remote(), credential=Secret(CANARY), actor="ann")
+    before = await store.models.load()
+    drafts = [Draft(remote(name="a")), *changes.get("drafts", [])]
+    with pytest.raises(InvalidRequest) as raised:
+        await editor.apply(drafts, aliases=changes.get("aliases"), actor="ann")
+    assert said in raised.value.message
+    assert await store.models.load() == before
+
+
+async def test_many_at_once_from_several_sides_are_all_made(store, editor):
+    sides = [[Draft(remote(name=name, notes=str(side))) for name in ("a", "b")] for side in range(3)]
+    await asyncio.gather(*(editor.apply(side, actor="ann") for side in sides))
+    inventory = await store.models.load()
+    assert len({model.notes for model in inventory.models}) == 1, "each is whole"
 
 
 # ---- the canary --------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from gateway.domain.secret import Secret
 from gateway.domain.tags import parse_tags
 from gateway.settings import Postgres
 from gateway.storage.memory import MemoryStore
-from gateway.storage.ports import ModelFilter
+from gateway.storage.ports import ModelFilter, Save
 from gateway.storage.postgres.store import open_store
 from tests.builders import a_model
 
@@ -327,6 +327,66 @@ async def test_what_was_deleted_is_not_planted_again(models):
 async def test_an_empty_seed_is_planted_too(models):
     assert await models.plant([], {})
     assert not await models.plant([a_model()], {})
+
+
+# ---- many at once --------------------------------------------------------------------------------------------------
+async def test_many_changes_are_one_revision_and_each_has_its_line(store):
+    await store.models.save(a_model("old"), aliases=["x", "gone"], actor=ANN)
+    before = await store.changes.revisions()
+    await store.models.apply(
+        [Save(a_model("a")), Save(a_model("b", credential="stored:c1"), aliases=["y"], sealed=a_sealed())],
+        aliases={"x": ("b", "a"), "gone": ()},
+        delete=("old", "never-was"),
+        actor="ben",
+    )
+    inventory = await store.models.load()
+    assert [model.name for model in inventory.models] == ["a", "b"]
+    assert inventory.aliases == {"x": ("b", "a"), "y": ("b",)}
+    assert list(inventory.sealed) == ["c1"]
+    assert inventory.revision == before["registry"] + 1
+    assert {model.version for model in inventory.models} == {inventory.revision}
+    assert {(noun, name, action) for noun, name, action, actor in await lines(store) if actor == "ben"} == {
+        ("alias", "gone", "delete"),
+        ("registry", "old", "delete"),
+        ("registry", "a", "create"),
+        ("registry", "b", "create"),
+        ("alias", "x", "create"),
+    }
+
+
+async def test_a_name_may_pass_from_an_alias_to_a_model_and_back(models):
+    await models.save(a_model("a"), aliases=["x"], actor=ANN)
+    await models.apply([Save(a_model("x"))], aliases={"x": ()}, actor=ANN)
+    assert await names(models) == ["a", "x"]
+    await models.apply(aliases={"x": ("a",)}, delete=["x"], actor=ANN)
+    assert (await models.load()).aliases == {"x": ("a",)}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"saves": [Save(a_model("b")), Save(a_model("old"), expected=0)]},
+        {"saves": [Save(a_model("b")), Save(a_model("old"), expected=77)]},
+        {"saves": [Save(a_model("b"), aliases=["old"])]},
+        {"saves": [Save(a_model("b"))], "aliases": {"y": ("never-was",)}},
+        {"saves": [Save(a_model("b"))], "aliases": {"x": ("old",)}, "delete": ["old"]},
+    ],
+)
+async def test_if_one_of_many_changes_cannot_be_made_none_is(store, wrong):
+    await store.models.save(a_model("old"), aliases=["x"], actor=ANN)
+    before = await store.models.load(), await store.changes.revisions(), await lines(store)
+    with pytest.raises((ModelExists, VersionConflict, InvalidRequest)):
+        await store.models.apply(actor=ANN, **wrong)
+    assert (await store.models.load(), await store.changes.revisions(), await lines(store)) == before
+    await store.models.save(a_model("b"), actor=ANN)
+    assert (await store.models.load()).revision == before[0].revision + 1
+
+
+async def test_changes_that_change_nothing_are_no_revision(store):
+    await store.models.save(a_model("a"), aliases=["x"], actor=ANN)
+    before = await store.changes.revisions()
+    await store.models.apply([Save(a_model("a"))], aliases={"x": ("a",)}, delete=["b"], actor=ANN)
+    assert await store.changes.revisions() == before
 
 
 # ---- the audit ---------------------------------------------------------------------------------------------------

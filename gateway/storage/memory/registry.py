@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +14,7 @@ from gateway.domain.registry import Model
 from gateway.storage.audit import shown
 from gateway.storage.memory.changes import MemoryChanges
 from gateway.storage.paging import line_after, page_of
-from gateway.storage.ports import Change, Inventory, ModelFilter, Page, Registered
+from gateway.storage.ports import Change, Inventory, ModelFilter, Page, Registered, Save
 
 NOUN = "registry"
 
@@ -37,6 +38,14 @@ class MemoryAudit:
         """Write a line."""
         line = Change(str(len(self._lines) + 1), datetime.now(UTC), actor, noun, name, action, before, after)
         self._lines.append(line)
+
+    def __len__(self) -> int:
+        """How many lines there are."""
+        return len(self._lines)
+
+    def forget_from(self, lines: int) -> None:
+        """Forget what was written after so many lines: the change did not come about."""
+        del self._lines[lines:]
 
     async def find(
         self, *, noun: str | None = None, name: str | None = None, limit: int, after: str | None = None
@@ -64,6 +73,7 @@ class MemoryModels:
         self._aliases: dict[str, tuple[str, ...]] = {}
         self._sealed: dict[str, Sealed] = {}  # by model
         self._revision = 0
+        self._batch: int | None = None  # the revision that many changes make together
 
     async def load(self) -> Inventory:
         """All of it."""
@@ -139,6 +149,33 @@ class MemoryModels:
         )
         return after
 
+    async def apply(
+        self,
+        saves: Sequence[Save] = (),
+        *,
+        aliases: Mapping[str, Sequence[str]] | None = None,
+        delete: Sequence[str] = (),
+        actor: str,
+    ) -> None:
+        """Make many changes, all or none."""
+        arranged = dict(aliases or {})
+        with self._together():
+            for alias in [alias for alias, models in arranged.items() if not models]:
+                await self.arrange(alias, arranged.pop(alias), actor=actor)
+            for name in delete:
+                if name in self._models:
+                    await self.delete(name, actor=actor)
+            for save in saves:
+                await self.save(
+                    save.model,
+                    aliases=save.aliases,
+                    expected=save.expected,
+                    sealed=save.sealed,
+                    actor=actor,
+                )
+            for alias, models in arranged.items():
+                await self.arrange(alias, models, actor=actor)
+
     async def delete(self, name: str, *, expected: int | None = None, actor: str) -> None:
         """Delete a model."""
         before = await self.get(name)
@@ -190,11 +227,12 @@ class MemoryModels:
         """Keep these if nothing was ever written."""
         if self._revision:
             return False
-        self._changed()
-        for model in models:
-            await self.save(model, actor=actor)
-        for alias, names in aliases.items():
-            await self.arrange(alias, names, actor=actor)
+        with self._together():
+            self._changed()
+            for model in models:
+                await self.save(model, actor=actor)
+            for alias, names in aliases.items():
+                await self.arrange(alias, names, actor=actor)
         return True
 
     async def reseal(self, sealed: Sealed) -> bool:
@@ -223,7 +261,28 @@ class MemoryModels:
             raise InvalidRequest("This credential is not kept for this model.", param="credential")
         return kept
 
+    @contextmanager
+    def _together(self) -> Generator[None]:
+        """Make the changes of the block one, or none if it raises. Nothing in it waits, so nobody comes between."""
+        before = dict(self._models), dict(self._aliases), dict(self._sealed)
+        lines = len(self._audit)
+        self._batch = self._revision
+        try:
+            yield
+        except BaseException:
+            self._models, self._aliases, self._sealed = before
+            self._audit.forget_from(lines)
+            self._batch = self._revision
+            raise
+        finally:
+            changed, self._batch = self._batch != self._revision, None
+            if changed:
+                self._changed()
+
     def _changed(self) -> int:
+        if self._batch is not None:
+            self._batch = self._revision + 1
+            return self._batch
         self._revision = self._changes.bump(NOUN)
         return self._revision
 

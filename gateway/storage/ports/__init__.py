@@ -25,6 +25,7 @@ from gateway.storage.ports.registry import (
     ModelFilter,
     Models,
     Registered,
+    Save,
 )
 from gateway.storage.ports.rules import Rules, RuleVersion
 from gateway.storage.ports.usage import Rollups
@@ -60,6 +61,7 @@ __all__ = [
     "Rollups",
     "RuleVersion",
     "Rules",
+    "Save",
     "Slots",
     "Span",
     "Store",

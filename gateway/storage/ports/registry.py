@@ -37,6 +37,16 @@ class Inventory:
 
 
 @dataclass(frozen=True, slots=True)
+class Save:
+    """A model to be kept, on the terms of `Models.save`."""
+
+    model: Model
+    aliases: Sequence[str] | None = None
+    expected: int | None = None
+    sealed: Sealed | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ModelFilter:
     """Which models are looked for; what is left open admits every one. A model's size counts as its tag `size`."""
 
@@ -108,6 +118,20 @@ class Models(Protocol):
         """Let an alias stand for these models in this order; for none, and it is gone.
 
         Raises ModelExists if a model has that name, InvalidRequest for a model that does not exist.
+        """
+        ...
+
+    async def apply(
+        self,
+        saves: Sequence[Save] = (),
+        *,
+        aliases: Mapping[str, Sequence[str]] | None = None,
+        delete: Sequence[str] = (),
+        actor: str,
+    ) -> None:
+        """Make many changes, all or none, as one revision: aliases that go, deletions, models, then the other aliases.
+
+        Raises what the single changes raise; a model that is not there is no reason not to delete it.
         """
         ...
 

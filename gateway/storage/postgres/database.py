@@ -118,7 +118,7 @@ class Database:
         guard = _Guard(connection, self._patience)
         try:
             async with connection.transaction():
-                yield Transaction(connection)
+                yield Transaction(connection, guard)
         except _AWAY as error:
             raise _unavailable(error) from error
         finally:
@@ -190,13 +190,16 @@ class Database:
 class Transaction:
     """A connection for as long as its transaction lasts."""
 
-    def __init__(self, connection: AsyncConnection[DictRow]) -> None:
-        """`connection` is in a transaction."""
+    def __init__(self, connection: AsyncConnection[DictRow], guard: _Guard) -> None:
+        """`connection` is in a transaction; `guard` bounds each of its statements."""
         self._connection = connection
+        self._guard = guard
 
     async def rows(self, query: LiteralString, params: Mapping[str, object] | None = None) -> list[DictRow]:
         """Run one statement and return its rows; many are decoded in parts, so that requests go on meanwhile."""
+        self._guard.renew()
         cursor = await self._connection.execute(query, params, binary=True)
+        self._guard.renew()
         if cursor.description is None:
             return []
         rows = await cursor.fetchmany(_BREATH)
@@ -217,7 +220,13 @@ class _Guard:
     def __init__(self, connection: AsyncConnection[Any], seconds: float) -> None:
         self.fired = False
         self._connection = connection
+        self._seconds = seconds
         self._timer = asyncio.get_running_loop().call_later(seconds, self._fire)
+
+    def renew(self) -> None:
+        """Begin to wait anew: the server has spoken."""
+        self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._fire)
 
     def cancel(self) -> None:
         self._timer.cancel()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ from gateway.domain.errors import InvalidRequest, ModelExists, ModelNotFound, Ve
 from gateway.domain.registry import Model
 from gateway.storage.audit import shown
 from gateway.storage.paging import line_after, page_of
-from gateway.storage.ports import Change, Inventory, ModelFilter, Page, Registered
+from gateway.storage.ports import Change, Inventory, ModelFilter, Page, Registered, Save
 from gateway.storage.postgres.database import Database, Transaction
 from gateway.storage.postgres.model_rows import (
     as_json,
@@ -145,76 +146,52 @@ class PostgresModels:
         sealed: Sealed | None = None,
     ) -> Registered:
         """Keep a model."""
-        wanted = None if aliases is None else tuple(sorted(set(aliases)))
-        async with self._database.transaction() as work:
-            await work.rows(Q.registry.lock)
-            before = await _read(work, model.name)
-            current = 0 if before is None else before.model.version
-            if expected == 0 and before is not None:
-                raise ModelExists(param="name")
-            if expected is not None and expected != current:
-                raise VersionConflict(current=current)
-            await _check_names(work, model.name, wanted or ())
-            await _check_credential(work, model, sealed)
-            if (
-                before is not None
-                and sealed is None
-                and wanted in (None, before.aliases)
-                and replace(model, version=current) == before.model
-            ):
-                return before
-            version = await bumped(work, NOUN)
-            await work.rows(Q.registry.save, model_row(model, version, actor))
-            if wanted is not None:
-                names = {"name": model.name, "aliases": list(wanted)}
-                await work.rows(Q.registry.leave, names)
-                await work.rows(Q.registry.join, names)
-            stored = stored_id(model.credential)
-            await work.rows(Q.registry.forget_credentials, {"model": model.name, "id": stored})
-            if sealed is not None and stored is not None:
-                await work.rows(Q.registry.keep_credential, sealed_row(sealed, model.name))
-            after = await _read(work, model.name)
-            if after is None:
-                raise AssertionError("what was written in a transaction is read in it")
-            action = "create" if before is None else "update"
-            told = None if before is None else shown(before)
-            await audited(work, actor, NOUN, model.name, action, told, shown(after))
-        return after
+        async with self._change(actor) as change:
+            return await change.save(Save(model, aliases, expected, sealed))
 
     async def delete(self, name: str, *, expected: int | None = None, actor: str) -> None:
         """Delete a model."""
-        async with self._database.transaction() as work:
-            await work.rows(Q.registry.lock)
-            before = await _read(work, name)
-            if before is None:
+        async with self._change(actor) as change:
+            if not await change.delete(name, expected):
                 raise ModelNotFound
-            if expected is not None and expected != before.model.version:
-                raise VersionConflict(current=before.model.version)
-            await bumped(work, NOUN)
-            await work.rows(Q.registry.delete, {"name": name})
-            await audited(work, actor, NOUN, name, "delete", shown(before), None)
 
     async def arrange(self, alias: str, models: Sequence[str], *, actor: str) -> None:
         """Let an alias stand for models in this order."""
-        async with self._database.transaction() as work:
-            await work.rows(Q.registry.lock)
-            await _arrange(work, storable(alias), tuple(dict.fromkeys(models)), actor)
+        async with self._change(actor) as change:
+            await change.arrange(alias, models)
+
+    async def apply(
+        self,
+        saves: Sequence[Save] = (),
+        *,
+        aliases: Mapping[str, Sequence[str]] | None = None,
+        delete: Sequence[str] = (),
+        actor: str,
+    ) -> None:
+        """Make many changes, all or none."""
+        arranged = dict(aliases or {})
+        async with self._change(actor) as change:
+            for alias in [alias for alias, models in arranged.items() if not models]:
+                await change.arrange(alias, arranged.pop(alias))
+            for name in delete:
+                await change.delete(name, None)
+            for save in saves:
+                await change.save(save)
+            for alias, models in arranged.items():
+                await change.arrange(alias, models)
 
     async def plant(
         self, models: Sequence[Model], aliases: Mapping[str, Sequence[str]], *, actor: str = "seed"
     ) -> bool:
         """Keep these if nothing was ever written."""
-        async with self._database.transaction() as work:
-            await work.rows(Q.registry.lock)
-            if await work.row(Q.registry.revision) is not None:
+        async with self._change(actor) as change:
+            if await change.begun():
                 return False
-            version = await bumped(work, NOUN)
+            await change.version()  # though there be nothing to plant: once is once
             for model in models:
-                await work.rows(Q.registry.save, model_row(model, version, actor))
-                after = shown(Registered(replace(model, version=version)))
-                await audited(work, actor, NOUN, model.name, "create", None, after)
+                await change.save(Save(model))
             for alias, names in aliases.items():
-                await _arrange(work, alias, tuple(dict.fromkeys(names)), actor)
+                await change.arrange(alias, names)
         return True
 
     async def reseal(self, sealed: Sealed) -> bool:
@@ -227,36 +204,112 @@ class PostgresModels:
         }
         return await self._database.row(Q.registry.reseal, params) is not None
 
+    @asynccontextmanager
+    async def _change(self, actor: str) -> AsyncGenerator[_Change]:
+        """A transaction that changes the registry; no other one does at the same time."""
+        async with self._database.transaction() as work:
+            await work.rows(Q.registry.lock)
+            yield _Change(work, actor)
+
+
+class _Change:
+    """What one transaction changes: one revision, however much it is."""
+
+    def __init__(self, work: Transaction, actor: str) -> None:
+        """`work` has the lock."""
+        self._work = work
+        self._actor = actor
+        self._version: int | None = None
+
+    async def begun(self) -> bool:
+        """Whether the registry was ever written."""
+        return await self._work.row(Q.registry.revision) is not None
+
+    async def version(self) -> int:
+        """The revision that this transaction makes: from the first call on, it is one."""
+        if self._version is None:
+            self._version = await bumped(self._work, NOUN)
+        return self._version
+
+    async def save(self, wanted: Save) -> Registered:
+        """Keep a model."""
+        model, work = wanted.model, self._work
+        aliases = None if wanted.aliases is None else tuple(sorted(set(wanted.aliases)))
+        before = await _read(work, model.name)
+        current = 0 if before is None else before.model.version
+        if wanted.expected == 0 and before is not None:
+            raise ModelExists(param="name")
+        if wanted.expected is not None and wanted.expected != current:
+            raise VersionConflict(current=current)
+        await _check_names(work, model.name, aliases or ())
+        await _check_credential(work, model, wanted.sealed)
+        if (
+            before is not None
+            and wanted.sealed is None
+            and aliases in (None, before.aliases)
+            and replace(model, version=current) == before.model
+        ):
+            return before
+        await work.rows(Q.registry.save, model_row(model, await self.version(), self._actor))
+        if aliases is not None:
+            names = {"name": model.name, "aliases": list(aliases)}
+            await work.rows(Q.registry.leave, names)
+            await work.rows(Q.registry.join, names)
+        stored = stored_id(model.credential)
+        await work.rows(Q.registry.forget_credentials, {"model": model.name, "id": stored})
+        if wanted.sealed is not None:
+            await work.rows(Q.registry.keep_credential, sealed_row(wanted.sealed, model.name))
+        after = await _read(work, model.name)
+        if after is None:
+            raise AssertionError("what was written in a transaction is read in it")
+        action = "create" if before is None else "update"
+        told = None if before is None else shown(before)
+        await audited(work, self._actor, NOUN, model.name, action, told, shown(after))
+        return after
+
+    async def delete(self, name: str, expected: int | None) -> bool:
+        """Delete a model; False if there is none."""
+        before = await _read(self._work, name)
+        if before is None:
+            return False
+        if expected is not None and expected != before.model.version:
+            raise VersionConflict(current=before.model.version)
+        await self.version()
+        await self._work.rows(Q.registry.delete, {"name": name})
+        await audited(self._work, self._actor, NOUN, name, "delete", shown(before), None)
+        return True
+
+    async def arrange(self, alias: str, models: Sequence[str]) -> None:
+        """Let an alias stand for models in this order."""
+        work, alias, wanted = self._work, storable(alias), tuple(dict.fromkeys(models))
+        if await work.row(Q.registry.taken, {"names": [alias]}) is not None:
+            raise ModelExists(f"`{alias}` is a model already.", param="alias")
+        there = {row["name"] for row in await work.rows(Q.registry.taken, {"names": list(wanted)})}
+        for name in wanted:
+            if name not in there:
+                raise InvalidRequest(f"There is no model `{name}`.", param="models")
+        before = tuple(row["model"] for row in await work.rows(Q.registry.alias, {"alias": alias}))
+        if wanted == before:
+            return
+        version = await self.version()
+        await work.rows(Q.registry.disband, {"alias": alias})
+        await work.rows(Q.registry.arrange, {"alias": alias, "models": list(wanted)})
+        changed = sorted(set(before) ^ set(wanted))
+        await work.rows(Q.registry.touch, {"version": version, "actor": self._actor, "names": changed})
+        await audited(
+            work,
+            self._actor,
+            ALIAS,
+            alias,
+            "create" if not before else "update" if wanted else "delete",
+            {"models": list(before)} if before else None,
+            {"models": list(wanted)} if wanted else None,
+        )
+
 
 async def _read(work: Transaction, name: str) -> Registered | None:
     row = await work.row(Q.registry.get, {"name": storable(name)})
     return None if row is None else registered_of(row)
-
-
-async def _arrange(work: Transaction, alias: str, wanted: tuple[str, ...], actor: str) -> None:
-    if await work.row(Q.registry.taken, {"names": [alias]}) is not None:
-        raise ModelExists(f"`{alias}` is a model already.", param="alias")
-    there = {row["name"] for row in await work.rows(Q.registry.taken, {"names": list(wanted)})}
-    for name in wanted:
-        if name not in there:
-            raise InvalidRequest(f"There is no model `{name}`.", param="models")
-    before = tuple(row["model"] for row in await work.rows(Q.registry.alias, {"alias": alias}))
-    if wanted == before:
-        return
-    version = await bumped(work, NOUN)
-    await work.rows(Q.registry.disband, {"alias": alias})
-    await work.rows(Q.registry.arrange, {"alias": alias, "models": list(wanted)})
-    changed = sorted(set(before) ^ set(wanted))
-    await work.rows(Q.registry.touch, {"version": version, "actor": actor, "names": changed})
-    await audited(
-        work,
-        actor,
-        ALIAS,
-        alias,
-        "create" if not before else "update" if wanted else "delete",
-        {"models": list(before)} if before else None,
-        {"models": list(wanted)} if wanted else None,
-    )
 
 
 async def _check_names(work: Transaction, name: str, aliases: Sequence[str]) -> None:

@@ -112,9 +112,13 @@ async def test_a_host_that_there_is_not_is_no_affair_of_the_guard():
 async def test_what_would_be_refused_can_be_told_before():
     guard, _ = a_guard(("169.254.169.254",))
     assert "metadata" in await guard.why_not(parse_address("http://host/v1"))
+
+
+async def test_a_name_server_that_is_slow_holds_up_one_question_and_not_each():
     slow, _ = a_guard(("169.254.169.254",), slow=30)
     async with asyncio.timeout(5):
-        assert await slow.why_not(parse_address("http://host/v1")) is None
+        for number in range(100):
+            assert await slow.why_not(parse_address(f"http://host/{number}")) is None
 
 
 # ---- what it costs -----------------------------------------------------------------------------------------------
