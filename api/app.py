@@ -12,7 +12,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from api.rest import codec, jobs, live, operators, prices, registry, requests, rules, usage
+from api.rest import codec, jobs, live, operators, prices, registry, requests, rules, simulations, usage
 from api.rest.door import Door
 from api.rest.openai import models
 from api.rest.openai.chat import OPENAPI, ChatCompletions
@@ -27,6 +27,7 @@ from api.service.requests import RequestsService
 from api.service.rules import RulesService
 from api.service.services import Services
 from api.service.shadows import Shadows
+from api.service.simulations import SimulationsService
 from api.service.usage import UsageService
 from gateway import VERSION
 from gateway.hedge import Hedges
@@ -50,6 +51,7 @@ def build_services(world: World) -> Services:
         most=settings.inference.max_shadows,
     )
     admission = Admission(world.limiter, world.attempts, Hedges(world.live), shadows)
+    rules_service = RulesService(world.store.rules, world.texts, world.router, ledger, world.live)
     return Services(
         inference=InferenceService(
             router=world.router,
@@ -83,7 +85,6 @@ def build_services(world: World) -> Services:
             texts=world.texts,
         ),
         live=LiveService(world.registry, world.live),
-        rules=RulesService(world.store.rules, world.texts, world.router, ledger, world.live),
         prices=PricesService(
             registry=world.registry,
             table=world.prices,
@@ -92,6 +93,8 @@ def build_services(world: World) -> Services:
             engine=world.engine,
             catch_up=lambda: world.feed.catch_up("prices"),
         ),
+        rules=rules_service,
+        simulations=SimulationsService(world.store.simulations, rules_service, world.engine),
     )
 
 
@@ -114,6 +117,7 @@ def build_app(world: World, services: Services, checks: Callable[[], Mapping[str
     app.include_router(live.router(world.identity, services.live))
     app.include_router(registry.router(world.identity, services.registry))
     app.include_router(rules.router(world.identity, services.rules))
+    app.include_router(simulations.router(world.identity, services.simulations))
     app.include_router(jobs.router(world.identity, services.jobs, settings.api))
     app.include_router(prices.router(world.identity, services.prices, settings.api))
     temporal = settings.temporal

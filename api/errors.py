@@ -58,6 +58,8 @@ TABLE = MappingProxyType(
         "implausible_price": Row(422, "INVALID_ARGUMENT", *_INVALID),
         "repricing_not_found": Row(404, "NOT_FOUND", *_MISSING),
         "repricing_under_way": Row(409, "FAILED_PRECONDITION", *_INVALID),
+        "simulation_not_found": Row(404, "NOT_FOUND", *_MISSING),
+        "simulation_under_way": Row(409, "FAILED_PRECONDITION", *_INVALID),
         "job_not_finished": Row(409, "FAILED_PRECONDITION", *_INVALID),
         "job_finished": Row(409, "FAILED_PRECONDITION", *_INVALID),
         "idempotency_key_reused": Row(422, "ALREADY_EXISTS", *_INVALID),

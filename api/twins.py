@@ -33,6 +33,8 @@ TWINS = MappingProxyType(
         "gateway.v1.RulesService.ListVersions": ("GET", "/api/v1/rules/versions"),
         "gateway.v1.RulesService.Publish": ("POST", "/api/v1/rules/publish"),
         "gateway.v1.RulesService.Rollback": ("POST", "/api/v1/rules/rollback"),
+        "gateway.v1.RulesService.GetSimulation": ("GET", "/api/v1/rules/simulations/{simulation_id}"),
+        "gateway.v1.RulesService.Simulate": ("POST", "/api/v1/rules/simulate"),
         "gateway.v1.RulesService.Validate": ("POST", "/api/v1/rules/validate"),
         "gateway.v1.UsageService.Query": ("GET", "/api/v1/usage"),
         "gateway.v1.RegistryService.Create": ("POST", "/api/v1/models"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench import decide, jobs, overhead, soak, streams, throughput
+from bench import decide, jobs, overhead, simulate, soak, streams, throughput
 from bench.options import Bench, main, parser
 from bench.report import Report, Table
 
@@ -18,6 +18,7 @@ class Shape:
     throughput: throughput.Shape
     streams: streams.Shape
     jobs: jobs.Shape
+    simulate: simulate.Shape
     soak: soak.Shape | None = None
 
 
@@ -26,14 +27,18 @@ NORMAL = Shape(
     throughput.Shape(seconds=30),
     streams.Shape(),
     jobs.Shape(),
+    simulate.Shape(),
 )
 QUICK = Shape(
     overhead.Shape(requests=200),
     throughput.Shape(callers=(1, 16), seconds=8),
     streams.Shape(overhead.Shape(requests=100), concurrent=200, seconds=6),
     jobs.Shape(jobs=200, alone=10),
+    simulate.Shape(requests=5_000),
 )
-FULL = Shape(overhead.Shape(), throughput.Shape(), streams.Shape(), jobs.Shape(), soak.Shape())
+FULL = Shape(
+    overhead.Shape(), throughput.Shape(), streams.Shape(), jobs.Shape(), simulate.Shape(), soak.Shape()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,7 @@ TARGETS = (
     ),
     Target("gateway CPU a request, 16 callers", "throughput.overlapped.16.gateway_cpu_ms", 8, "ms"),
     Target("a decision, 100 models under 50 rules", "decide.all_apply.p50_ms", 1, "ms"),
+    Target("rules tried on 100,000 requests", "simulate.seconds_per_100000", 60, "s"),
     Target("errors, all programs", "all.errors", 0, ""),
     Target("answered, but not in the ledger or not closed", "all.missing", 0, ""),
     Target("growth of the API in 100,000 requests", "soak.overlapped.api_mib", 10, "MiB"),
@@ -89,6 +95,7 @@ async def measure(bench: Bench, shape: Shape) -> Report:
         await streams.measure(bench, shape.streams),
         await jobs.measure(bench, shape.jobs),
         await throughput.measure(bench, shape.throughput),
+        await simulate.measure(bench, shape.simulate),
         Report() if shape.soak is None else await soak.measure(bench, shape.soak),
     ):
         report.tables += found.tables

@@ -60,18 +60,18 @@ class Backlog:
         """Connects when it is first asked."""
         self._caller = Caller(host, port)
         self._metrics = f"GET /metrics HTTP/1.1\r\nhost: {host}:{port}\r\n\r\n".encode()
-        self._postgres = postgres
+        self.postgres = postgres
         self._temporal = temporal
         self._connection: psycopg.AsyncConnection[tuple[Any, ...]] | None = None
         self._client: Client | None = None
 
     async def rows(self) -> int:
         """How many requests the ledger holds; without a database to look into, how many the process has counted."""
-        if self._postgres is None:
+        if self.postgres is None:
             answer = await self._caller.ask(self._metrics)
             return int(sum(float(count) for count in _REQUESTS.findall(answer.body)))
         if self._connection is None:
-            self._connection = await psycopg.AsyncConnection.connect(self._postgres, autocommit=True)
+            self._connection = await psycopg.AsyncConnection.connect(self.postgres, autocommit=True)
         cursor = await self._connection.execute("SELECT count(*) FROM requests")
         row = await cursor.fetchone()
         return int(row[0]) if row is not None else 0

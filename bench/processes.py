@@ -45,7 +45,8 @@ def _tree(pid: int) -> Used:
         return Used()
     if len(members) == 1:
         try:
-            return _one(root)
+            times, used = root.cpu_times(), _one(root)
+            return Used(used.cpu + times.children_user + times.children_system, used.memory)
         except psutil.Error:
             return Used()
     cpu, memory = 0.0, 0.0

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from activities.delivery import DeliveryActivities
 from activities.inference import CallerActivities, JobActivities
 from activities.prices import PriceActivities
 from activities.requests import RequestActivities
 from activities.routing import RoutingActivities
+from activities.simulations import Health, SimulationActivities
+from gateway.live.breakers import policy_of
+from gateway.settings import Health as HealthSettings
 from gateway.wiring import World
 from workflows.worker import Hands
+
+_BEAT = timedelta(seconds=3)
+
+
+def _health(settings: HealthSettings) -> Health:
+    return Health(
+        policy_of(settings.breaker),
+        settings.breaker.all_open == "serve",
+        settings.max_models,
+        settings.max_callers,
+    )
 
 
 def hands_of(world: World) -> Hands:
@@ -26,4 +42,7 @@ def hands_of(world: World) -> Hands:
         requests=RequestActivities(world.recorder, world.store.jobs, world.exchanges, world.limiter),
         delivery=DeliveryActivities({}),
         prices=PriceActivities(world.store.prices, world.store.repricings),
+        simulations=SimulationActivities(
+            world.store.simulations, world.texts, world.registry, _health(world.settings.health), _BEAT
+        ),
     )

@@ -46,6 +46,18 @@ REPRICE: dict[str, Any] = {
 }
 """A part of the ledger: whoever takes it up again goes on where its books end, and once they are closed stops."""
 
+SIMULATE: dict[str, Any] = {
+    "start_to_close_timeout": timedelta(hours=6),
+    "heartbeat_timeout": timedelta(seconds=15),
+    "retry_policy": RetryPolicy(
+        initial_interval=timedelta(seconds=1),
+        backoff_coefficient=2,
+        maximum_interval=timedelta(minutes=1),
+        maximum_attempts=10,
+    ),
+}
+"""Trying rules on logged requests: begun anew where a worker dies, and given up after ten of them."""
+
 DELIVER: dict[str, Any] = {
     "start_to_close_timeout": timedelta(seconds=30),
     "retry_policy": RetryPolicy(

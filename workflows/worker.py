@@ -16,10 +16,12 @@ from activities.inference import CallerActivities, JobActivities
 from activities.prices import PriceActivities
 from activities.requests import RequestActivities
 from activities.routing import RoutingActivities
+from activities.simulations import SimulationActivities
 from gateway.settings import Settings
 from gateway.temporal.client import process_queue
 from workflows.inference import InferenceWorkflow
 from workflows.reprice import RepriceWorkflow
+from workflows.simulate import SimulateWorkflow
 
 # Pure modules and compiled ones: loading them anew for each workflow costs milliseconds and finds nothing.
 _PASSED = (
@@ -46,6 +48,7 @@ class Hands:
     requests: RequestActivities
     delivery: DeliveryActivities
     prices: PriceActivities
+    simulations: SimulationActivities
 
     @property
     def local(self) -> list[Callable[..., Any]]:
@@ -61,8 +64,16 @@ class Hands:
     @property
     def apart(self) -> list[Callable[..., Any]]:
         """What worker processes do, whichever of them is free."""
-        prices = self.prices
-        return [self.job.call_model, self.delivery.deliver, prices.begin, prices.step, prices.end]
+        prices, simulations = self.prices, self.simulations
+        return [
+            self.job.call_model,
+            self.delivery.deliver,
+            prices.begin,
+            prices.step,
+            prices.end,
+            simulations.simulate,
+            simulations.give_up,
+        ]
 
 
 def runner(*, sandbox: bool) -> WorkflowRunner:
@@ -109,7 +120,7 @@ def job_workers(client: Client, settings: Settings, hands: Hands) -> Sequence[Wo
     jobs = Worker(
         client,
         task_queue=temporal.jobs_queue,
-        workflows=[InferenceWorkflow, RepriceWorkflow],
+        workflows=[InferenceWorkflow, RepriceWorkflow, SimulateWorkflow],
         activities=[*hands.local, *hands.apart],
         workflow_runner=runner(sandbox=temporal.sandbox),
         debug_mode=not temporal.sandbox,  # on the event loop, without threads: see docs/decisions/0007

@@ -5,9 +5,11 @@ from __future__ import annotations
 from api.rpc.asked import chat_body
 from api.rpc.decisions import decision_message, duration
 from api.rpc.door import Call
+from api.rpc.simulations import simulation_message, wanted_of
 from api.rpc.values import limit_of, timestamp
 from api.service.ask import read_chat
 from api.service.rules import As, By, Explained, RulesService
+from api.service.simulations import SimulationsService
 from gateway.domain.errors import InvalidRequest
 from gateway.domain.identity import CallerKind
 from gateway.storage.ports import RuleVersion
@@ -17,9 +19,10 @@ from gateway.v1 import rules_pb2 as pb
 class RulesServicer:
     """The twin of `/api/v1/rules`."""
 
-    def __init__(self, rules: RulesService) -> None:
-        """`rules` knows and decides."""
+    def __init__(self, rules: RulesService, simulations: SimulationsService) -> None:
+        """`rules` knows and decides, `simulations` tries."""
         self._rules = rules
+        self._simulations = simulations
 
     async def get(self, call: Call, request: pb.RulesServiceGetRequest) -> pb.RulesServiceGetResponse:
         """The version in force."""
@@ -91,6 +94,21 @@ class RulesServicer:
             call.caller, request.number, note=request.note, expected=expected
         )
         return pb.RulesServiceRollbackResponse(version=_version(restored))
+
+    async def simulate(
+        self, call: Call, request: pb.RulesServiceSimulateRequest
+    ) -> pb.RulesServiceSimulateResponse:
+        """Try rules on logged requests, in the background."""
+        by, wanted = wanted_of(request)
+        begun = await self._simulations.simulate(call.caller, by, wanted)
+        return pb.RulesServiceSimulateResponse(simulation=simulation_message(begun))
+
+    async def get_simulation(
+        self, call: Call, request: pb.RulesServiceGetSimulationRequest
+    ) -> pb.RulesServiceGetSimulationResponse:
+        """How far a simulation is, and what it found."""
+        found = await self._simulations.get(call.caller, request.id)
+        return pb.RulesServiceGetSimulationResponse(simulation=simulation_message(found))
 
 
 def _version(version: RuleVersion, *, text: bool = True) -> pb.RuleVersion:

@@ -71,7 +71,9 @@ def build_server(
         requests_pb2.DESCRIPTOR.services_by_name["RequestsService"]: RequestsServicer(
             services.requests, link
         ),
-        rules_pb2.DESCRIPTOR.services_by_name["RulesService"]: RulesServicer(services.rules),
+        rules_pb2.DESCRIPTOR.services_by_name["RulesService"]: RulesServicer(
+            services.rules, services.simulations
+        ),
         usage_pb2.DESCRIPTOR.services_by_name["UsageService"]: UsageServicer(services.usage),
     }
     names = frozenset(service.full_name for service in servicers)

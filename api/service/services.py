@@ -12,6 +12,7 @@ from api.service.prices import PricesService
 from api.service.registry import RegistryService
 from api.service.requests import RequestsService
 from api.service.rules import RulesService
+from api.service.simulations import SimulationsService
 from api.service.usage import UsageService
 
 
@@ -28,3 +29,4 @@ class Services:
     live: LiveService
     rules: RulesService
     prices: PricesService
+    simulations: SimulationsService

@@ -11,7 +11,15 @@ from typing import Protocol
 from gateway import telemetry
 from gateway.attempt import Attempts, Try
 from gateway.domain.errors import EngineUnavailable
-from gateway.domain.inference import Choice, Durability, InferenceRequest, Mode, Outcome, telling
+from gateway.domain.inference import (
+    SHADOW_CALLER,
+    Choice,
+    Durability,
+    InferenceRequest,
+    Mode,
+    Outcome,
+    telling,
+)
 from gateway.domain.rules import Shadow
 from gateway.drive import drive
 from gateway.exchange import Exchange, Exchanges
@@ -22,7 +30,6 @@ from gateway.router import Router
 
 SHADOW_OF = "shadow_of"
 """The metadata of a copy that names the request it was made of."""
-_CALLER = "shadow:"
 _LONGEST = timedelta(minutes=10)
 
 
@@ -123,7 +130,7 @@ def copy_of(request: InferenceRequest, model: str, origin: str) -> InferenceRequ
         id=copy_id,
         origin=origin,
         mode=Mode.SYNC if request.mode is Mode.JOB else request.mode,
-        caller=f"{_CALLER}{request.caller}",
+        caller=f"{SHADOW_CALLER}{request.caller}",
         model=model,
         accepted_at=at,
         deadline=min(request.deadline, at + _LONGEST),

@@ -218,6 +218,18 @@ class RepricingUnderWay(GatewayError):
     code = "repricing_under_way"
 
 
+class SimulationNotFound(GatewayError):
+    """There is no such simulation."""
+
+    code = "simulation_not_found"
+
+
+class SimulationUnderWay(GatewayError):
+    """Another simulation of yours has not ended."""
+
+    code = "simulation_under_way"
+
+
 class IdempotencyMismatch(GatewayError):
     """This Idempotency-Key was used before with another request."""
 

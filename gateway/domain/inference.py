@@ -67,6 +67,8 @@ class Outcome(StrEnum):
     ABANDONED = "abandoned"  # the same, of a caller's connection: nothing was called again
 
 
+SHADOW_CALLER = "shadow:"
+"""Before the id of the caller whose request was copied for a model on trial."""
 KEPT_DECISIONS = 5
 """So many of a request's later decisions are kept: a job that waits for a day makes a hundred."""
 LEAST_TIME = timedelta(milliseconds=100)

@@ -27,6 +27,7 @@ from gateway.storage.ports import (
     Requests,
     Rollups,
     Rules,
+    Simulations,
     Slots,
     Store,
 )
@@ -66,6 +67,7 @@ class PortByPort:
     rollups: Rollups
     audit: Audit
     rules: Rules
+    simulations: Simulations
     changes: Changes
     buckets: Buckets
     slots: Slots
@@ -126,6 +128,7 @@ async def open_store(settings: Settings) -> Store:
         rollups=opened[chosen.requests].rollups,
         audit=opened[chosen.models].audit,
         rules=opened[chosen.models].rules,
+        simulations=opened[chosen.requests].simulations,
         changes=ChangesByNoun(
             dict.fromkeys(("registry", "prices", "rules"), opened[chosen.models].changes),
             opened[chosen.requests].changes,

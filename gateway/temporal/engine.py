@@ -12,7 +12,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
-from temporalio.client import Client, Interceptor, WorkflowHandle
+from temporalio.client import Client, Interceptor, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.common import (
     SearchAttributePair,
     TypedSearchAttributes,
@@ -168,12 +168,14 @@ class Engine:
         return await self._ask(lambda: self.client.get_workflow_handle(workflow_id).cancel())
 
     async def running(self, workflow_id: str) -> bool:
-        """Whether the engine knows the workflow. Raises EngineUnavailable."""
+        """Whether the workflow has begun and not ended. Raises EngineUnavailable."""
+        status: WorkflowExecutionStatus | None = None
 
         async def describe() -> None:
-            await self.client.get_workflow_handle(workflow_id).describe()
+            nonlocal status
+            status = (await self.client.get_workflow_handle(workflow_id).describe()).status
 
-        return await self._ask(describe)
+        return await self._ask(describe) and status is WorkflowExecutionStatus.RUNNING
 
     async def _ask(self, what: Callable[[], Awaitable[None]]) -> bool:
         try:

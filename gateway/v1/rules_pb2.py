@@ -22,13 +22,14 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from gateway.v1 import common_pb2 as gateway_dot_v1_dot_common__pb2
 from gateway.v1 import decision_pb2 as gateway_dot_v1_dot_decision__pb2
 from gateway.v1 import inference_pb2 as gateway_dot_v1_dot_inference__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16gateway/v1/rules.proto\x12\ngateway.v1\x1a\x19gateway/v1/decision.proto\x1a\x1agateway/v1/inference.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc6\x01\n\x0bRuleVersion\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x0e\n\x06\x61uthor\x18\x04 \x01(\t\x12\x0c\n\x04note\x18\x05 \x01(\t\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08in_force\x18\x07 \x01(\x08\x12)\n\x05since\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"f\n\x0bRuleProblem\x12\x11\n\x04line\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x0c\n\x04rule\x18\x02 \x01(\t\x12\x0b\n\x03key\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x0f\n\x07nearest\x18\x05 \x01(\tB\x07\n\x05_line\"\x18\n\x16RulesServiceGetRequest\"C\n\x17RulesServiceGetResponse\x12(\n\x07version\x18\x01 \x01(\x0b\x32\x17.gateway.v1.RuleVersion\"/\n\x1dRulesServiceGetVersionRequest\x12\x0e\n\x06number\x18\x01 \x01(\x03\"J\n\x1eRulesServiceGetVersionResponse\x12(\n\x07version\x18\x01 \x01(\x0b\x32\x17.gateway.v1.RuleVersion\"?\n\x1fRulesServiceListVersionsRequest\x12\r\n\x05limit\x18\x01 \x01(\x05\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\t\"a\n RulesServiceListVersionsResponse\x12)\n\x08versions\x18\x01 \x03(\x0b\x32\x17.gateway.v1.RuleVersion\x12\x12\n\nnext_after\x18\x02 \x01(\t\"+\n\x1bRulesServiceValidateRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\"\x8a\x01\n\x1cRulesServiceValidateResponse\x12\r\n\x05valid\x18\x01 \x01(\x08\x12)\n\x08problems\x18\x02 \x03(\x0b\x32\x17.gateway.v1.RuleProblem\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x11\n\tcanonical\x18\x04 \x01(\t\x12\r\n\x05rules\x18\x05 \x03(\t\"\xab\x01\n\x1aRulesServiceExplainRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12%\n\x04\x63hat\x18\x03 \x01(\x0b\x32\x17.gateway.v1.ChatRequest\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12%\n\x06\x61sking\x18\x05 \x01(\x0b\x32\x15.gateway.v1.ExplainAs\x12\x0c\n\x04roll\x18\x06 \x01(\x01\"\x93\x01\n\tExplainAs\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12-\n\x04tags\x18\x03 \x03(\x0b\x32\x1f.gateway.v1.ExplainAs.TagsEntry\x12\x0e\n\x06models\x18\x04 \x03(\t\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x89\x01\n\x1bRulesServiceExplainResponse\x12&\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x14.gateway.v1.Decision\x12,\n\tfacts_age\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0c\x61\x63tual_model\x18\x03 \x01(\t\"l\n\x1aRulesServicePublishRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0c\n\x04note\x18\x02 \x01(\t\x12\x1d\n\x10\x65xpected_version\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x13\n\x11_expected_version\"G\n\x1bRulesServicePublishResponse\x12(\n\x07version\x18\x01 \x01(\x0b\x32\x17.gateway.v1.RuleVersion\"o\n\x1bRulesServiceRollbackRequest\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x0c\n\x04note\x18\x02 \x01(\t\x12\x1d\n\x10\x65xpected_version\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x13\n\x11_expected_version\"H\n\x1cRulesServiceRollbackResponse\x12(\n\x07version\x18\x01 \x01(\x0b\x32\x17.gateway.v1.RuleVersion2\xa4\x05\n\x0cRulesService\x12N\n\x03Get\x12\".gateway.v1.RulesServiceGetRequest\x1a#.gateway.v1.RulesServiceGetResponse\x12\x63\n\nGetVersion\x12).gateway.v1.RulesServiceGetVersionRequest\x1a*.gateway.v1.RulesServiceGetVersionResponse\x12i\n\x0cListVersions\x12+.gateway.v1.RulesServiceListVersionsRequest\x1a,.gateway.v1.RulesServiceListVersionsResponse\x12]\n\x08Validate\x12\'.gateway.v1.RulesServiceValidateRequest\x1a(.gateway.v1.RulesServiceValidateResponse\x12Z\n\x07\x45xplain\x12&.gateway.v1.RulesServiceExplainRequest\x1a\'.gateway.v1.RulesServiceExplainResponse\x12Z\n\x07Publish\x12&.gateway.v1.RulesServicePublishRequest\x1a\'.gateway.v1.RulesServicePublishResponse\x12]\n\x08Rollback\x12\'.gateway.v1.RulesServiceRollbackRequest\x1a(.gateway.v1.RulesServiceRollbackResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16gateway/v1/rules.proto\x12\ngateway.v1\x1a\x17gateway/v1/common.proto\x1a\x19gateway/v1/decision.proto\x1a\x1agateway/v1/inference.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc6\x01\n\x0bRuleVersion\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x0e\n\x06\x61uthor\x18\x04 \x01(\t\x12\x0c\n\x04note\x18\x05 \x01(\t\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08in_force\x18\x07 \x01(\x08\x12)\n\x05since\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"f\n\x0bRuleProblem\x12\x11\n\x04line\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x0c\n\x04rule\x18\x02 \x01(\t\x12\x0b\n\x03key\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x0f\n\x07nearest\x18\x05 \x01(\tB\x07\n\x05_line\"\x18\n\x16RulesServiceGetRequest\"C\n\x17RulesServiceGetResponse\x12(\n\x07version\x18\x01 \x01(\x0b\x32\x17.gateway.v1.RuleVersion\"/\n\x1dRulesServiceGetVersionRequest\x12\x0e\n\x06number\x18\x01 \x01(\x03\"J\n\x1eRulesServiceGetVersionResponse\x12(\n\x07version\x18\x01 \x01(\x0b\x32\x17.gateway.v1.RuleVersion\"?\n\x1fRulesServiceListVersionsRequest\x12\r\n\x05limit\x18\x01 \x01(\x05\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\t\"a\n RulesServiceListVersionsResponse\x12)\n\x08versions\x18\x01 \x03(\x0b\x32\x17.gateway.v1.RuleVersion\x12\x12\n\nnext_after\x18\x02 \x01(\t\"+\n\x1bRulesServiceValidateRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\"\x8a\x01\n\x1cRulesServiceValidateResponse\x12\r\n\x05valid\x18\x01 \x01(\x08\x12)\n\x08problems\x18\x02 \x03(\x0b\x32\x17.gateway.v1.RuleProblem\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x11\n\tcanonical\x18\x04 \x01(\t\x12\r\n\x05rules\x18\x05 \x03(\t\"\xab\x01\n\x1aRulesServiceExplainRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12%\n\x04\x63hat\x18\x03 \x01(\x0b\x32\x17.gateway.v1.ChatRequest\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12%\n\x06\x61sking\x18\x05 \x01(\x0b\x32\x15.gateway.v1.ExplainAs\x12\x0c\n\x04roll\x18\x06 \x01(\x01\"\x93\x01\n\tExplainAs\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12-\n\x04tags\x18\x03 \x03(\x0b\x32\x1f.gateway.v1.ExplainAs.TagsEntry\x12\x0e\n\x06models\x18\x04 \x03(\t\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x89\x01\n\x1bRulesServiceExplainResponse\x12&\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x14.gateway.v1.Decision\x12,\n\tfacts_age\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0c\x61\x63tual_model\x18\x03 \x01(\t\"l\n\x1aRulesServicePublishRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0c\n\x04note\x18\x02 \x01(\t\x12\x1d\n\x10\x65xpected_version\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x13\n\x11_expected_version\"G\n\x1bRulesServicePublishResponse\x12(\n\x07version\x18\x01 \x01(\x0b\x32\x17.gateway.v1.RuleVersion\"o\n\x1bRulesServiceRollbackRequest\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x0c\n\x04note\x18\x02 \x01(\t\x12\x1d\n\x10\x65xpected_version\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x13\n\x11_expected_version\"H\n\x1cRulesServiceRollbackResponse\x12(\n\x07version\x18\x01 \x01(\x0b\x32\x17.gateway.v1.RuleVersion\"\xa1\x01\n\x1bRulesServiceSimulateRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12)\n\x05since\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05limit\x18\x05 \x01(\x05\"J\n\x1cRulesServiceSimulateResponse\x12*\n\nsimulation\x18\x01 \x01(\x0b\x32\x16.gateway.v1.Simulation\".\n RulesServiceGetSimulationRequest\x12\n\n\x02id\x18\x01 \x01(\t\"O\n!RulesServiceGetSimulationResponse\x12*\n\nsimulation\x18\x01 \x01(\x0b\x32\x16.gateway.v1.Simulation\"\x8d\x03\n\nSimulation\x12\n\n\x02id\x18\x01 \x01(\t\x12\"\n\x06status\x18\x02 \x01(\x0e\x32\x12.gateway.v1.Status\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\x12)\n\x05since\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05limit\x18\x07 \x01(\x05\x12.\n\ncreated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x63ompleted_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x64one\x18\n \x01(\x03\x12\x12\n\x05total\x18\x0b \x01(\x03H\x00\x88\x01\x01\x12\r\n\x05\x65rror\x18\x0c \x01(\t\x12,\n\x06report\x18\r \x01(\x0b\x32\x1c.gateway.v1.SimulationReportB\x08\n\x06_total\"\xe5\x02\n\x10SimulationReport\x12\x10\n\x08requests\x18\x01 \x01(\x03\x12\r\n\x05moved\x18\x02 \x01(\x03\x12\x0f\n\x07refused\x18\x03 \x01(\x03\x12\x10\n\x08\x63ost_usd\x18\x04 \x01(\t\x12\x1a\n\x12\x65stimated_cost_usd\x18\x05 \x01(\t\x12\x14\n\x0c\x63ost_unknown\x18\x06 \x01(\x03\x12\x13\n\x06p50_ms\x18\x07 \x01(\x01H\x00\x88\x01\x01\x12\x1d\n\x10\x65stimated_p50_ms\x18\x08 \x01(\x01H\x01\x88\x01\x01\x12\x17\n\x0flatency_unknown\x18\t \x01(\x03\x12)\n\x05moves\x18\n \x03(\x0b\x32\x1a.gateway.v1.SimulationMove\x12\x12\n\nmoves_left\x18\x0b \x01(\x03\x12/\n\x08\x65xamples\x18\x0c \x03(\x0b\x32\x1d.gateway.v1.SimulationExampleB\t\n\x07_p50_msB\x13\n\x11_estimated_p50_ms\"\x80\x01\n\x0eSimulationMove\x12\x0c\n\x04\x66rom\x18\x01 \x01(\t\x12\n\n\x02to\x18\x02 \x01(\t\x12\x10\n\x08requests\x18\x03 \x01(\x03\x12\x10\n\x08\x63ost_usd\x18\x04 \x01(\t\x12\x1a\n\x12\x65stimated_cost_usd\x18\x05 \x01(\t\x12\x14\n\x0c\x63ost_unknown\x18\x06 \x01(\x03\"\\\n\x11SimulationExample\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0c\n\x04\x66rom\x18\x02 \x01(\t\x12\n\n\x02to\x18\x03 \x01(\t\x12\x0c\n\x04rule\x18\x04 \x01(\t\x12\x0b\n\x03why\x18\x05 \x01(\t2\xf1\x06\n\x0cRulesService\x12N\n\x03Get\x12\".gateway.v1.RulesServiceGetRequest\x1a#.gateway.v1.RulesServiceGetResponse\x12\x63\n\nGetVersion\x12).gateway.v1.RulesServiceGetVersionRequest\x1a*.gateway.v1.RulesServiceGetVersionResponse\x12i\n\x0cListVersions\x12+.gateway.v1.RulesServiceListVersionsRequest\x1a,.gateway.v1.RulesServiceListVersionsResponse\x12]\n\x08Validate\x12\'.gateway.v1.RulesServiceValidateRequest\x1a(.gateway.v1.RulesServiceValidateResponse\x12Z\n\x07\x45xplain\x12&.gateway.v1.RulesServiceExplainRequest\x1a\'.gateway.v1.RulesServiceExplainResponse\x12Z\n\x07Publish\x12&.gateway.v1.RulesServicePublishRequest\x1a\'.gateway.v1.RulesServicePublishResponse\x12]\n\x08Rollback\x12\'.gateway.v1.RulesServiceRollbackRequest\x1a(.gateway.v1.RulesServiceRollbackResponse\x12]\n\x08Simulate\x12\'.gateway.v1.RulesServiceSimulateRequest\x1a(.gateway.v1.RulesServiceSimulateResponse\x12l\n\rGetSimulation\x12,.gateway.v1.RulesServiceGetSimulationRequest\x1a-.gateway.v1.RulesServiceGetSimulationResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,42 +38,58 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EXPLAINAS_TAGSENTRY']._loaded_options = None
   _globals['_EXPLAINAS_TAGSENTRY']._serialized_options = b'8\001'
-  _globals['_RULEVERSION']._serialized_start=159
-  _globals['_RULEVERSION']._serialized_end=357
-  _globals['_RULEPROBLEM']._serialized_start=359
-  _globals['_RULEPROBLEM']._serialized_end=461
-  _globals['_RULESSERVICEGETREQUEST']._serialized_start=463
-  _globals['_RULESSERVICEGETREQUEST']._serialized_end=487
-  _globals['_RULESSERVICEGETRESPONSE']._serialized_start=489
-  _globals['_RULESSERVICEGETRESPONSE']._serialized_end=556
-  _globals['_RULESSERVICEGETVERSIONREQUEST']._serialized_start=558
-  _globals['_RULESSERVICEGETVERSIONREQUEST']._serialized_end=605
-  _globals['_RULESSERVICEGETVERSIONRESPONSE']._serialized_start=607
-  _globals['_RULESSERVICEGETVERSIONRESPONSE']._serialized_end=681
-  _globals['_RULESSERVICELISTVERSIONSREQUEST']._serialized_start=683
-  _globals['_RULESSERVICELISTVERSIONSREQUEST']._serialized_end=746
-  _globals['_RULESSERVICELISTVERSIONSRESPONSE']._serialized_start=748
-  _globals['_RULESSERVICELISTVERSIONSRESPONSE']._serialized_end=845
-  _globals['_RULESSERVICEVALIDATEREQUEST']._serialized_start=847
-  _globals['_RULESSERVICEVALIDATEREQUEST']._serialized_end=890
-  _globals['_RULESSERVICEVALIDATERESPONSE']._serialized_start=893
-  _globals['_RULESSERVICEVALIDATERESPONSE']._serialized_end=1031
-  _globals['_RULESSERVICEEXPLAINREQUEST']._serialized_start=1034
-  _globals['_RULESSERVICEEXPLAINREQUEST']._serialized_end=1205
-  _globals['_EXPLAINAS']._serialized_start=1208
-  _globals['_EXPLAINAS']._serialized_end=1355
-  _globals['_EXPLAINAS_TAGSENTRY']._serialized_start=1312
-  _globals['_EXPLAINAS_TAGSENTRY']._serialized_end=1355
-  _globals['_RULESSERVICEEXPLAINRESPONSE']._serialized_start=1358
-  _globals['_RULESSERVICEEXPLAINRESPONSE']._serialized_end=1495
-  _globals['_RULESSERVICEPUBLISHREQUEST']._serialized_start=1497
-  _globals['_RULESSERVICEPUBLISHREQUEST']._serialized_end=1605
-  _globals['_RULESSERVICEPUBLISHRESPONSE']._serialized_start=1607
-  _globals['_RULESSERVICEPUBLISHRESPONSE']._serialized_end=1678
-  _globals['_RULESSERVICEROLLBACKREQUEST']._serialized_start=1680
-  _globals['_RULESSERVICEROLLBACKREQUEST']._serialized_end=1791
-  _globals['_RULESSERVICEROLLBACKRESPONSE']._serialized_start=1793
-  _globals['_RULESSERVICEROLLBACKRESPONSE']._serialized_end=1865
-  _globals['_RULESSERVICE']._serialized_start=1868
-  _globals['_RULESSERVICE']._serialized_end=2544
+  _globals['_RULEVERSION']._serialized_start=184
+  _globals['_RULEVERSION']._serialized_end=382
+  _globals['_RULEPROBLEM']._serialized_start=384
+  _globals['_RULEPROBLEM']._serialized_end=486
+  _globals['_RULESSERVICEGETREQUEST']._serialized_start=488
+  _globals['_RULESSERVICEGETREQUEST']._serialized_end=512
+  _globals['_RULESSERVICEGETRESPONSE']._serialized_start=514
+  _globals['_RULESSERVICEGETRESPONSE']._serialized_end=581
+  _globals['_RULESSERVICEGETVERSIONREQUEST']._serialized_start=583
+  _globals['_RULESSERVICEGETVERSIONREQUEST']._serialized_end=630
+  _globals['_RULESSERVICEGETVERSIONRESPONSE']._serialized_start=632
+  _globals['_RULESSERVICEGETVERSIONRESPONSE']._serialized_end=706
+  _globals['_RULESSERVICELISTVERSIONSREQUEST']._serialized_start=708
+  _globals['_RULESSERVICELISTVERSIONSREQUEST']._serialized_end=771
+  _globals['_RULESSERVICELISTVERSIONSRESPONSE']._serialized_start=773
+  _globals['_RULESSERVICELISTVERSIONSRESPONSE']._serialized_end=870
+  _globals['_RULESSERVICEVALIDATEREQUEST']._serialized_start=872
+  _globals['_RULESSERVICEVALIDATEREQUEST']._serialized_end=915
+  _globals['_RULESSERVICEVALIDATERESPONSE']._serialized_start=918
+  _globals['_RULESSERVICEVALIDATERESPONSE']._serialized_end=1056
+  _globals['_RULESSERVICEEXPLAINREQUEST']._serialized_start=1059
+  _globals['_RULESSERVICEEXPLAINREQUEST']._serialized_end=1230
+  _globals['_EXPLAINAS']._serialized_start=1233
+  _globals['_EXPLAINAS']._serialized_end=1380
+  _globals['_EXPLAINAS_TAGSENTRY']._serialized_start=1337
+  _globals['_EXPLAINAS_TAGSENTRY']._serialized_end=1380
+  _globals['_RULESSERVICEEXPLAINRESPONSE']._serialized_start=1383
+  _globals['_RULESSERVICEEXPLAINRESPONSE']._serialized_end=1520
+  _globals['_RULESSERVICEPUBLISHREQUEST']._serialized_start=1522
+  _globals['_RULESSERVICEPUBLISHREQUEST']._serialized_end=1630
+  _globals['_RULESSERVICEPUBLISHRESPONSE']._serialized_start=1632
+  _globals['_RULESSERVICEPUBLISHRESPONSE']._serialized_end=1703
+  _globals['_RULESSERVICEROLLBACKREQUEST']._serialized_start=1705
+  _globals['_RULESSERVICEROLLBACKREQUEST']._serialized_end=1816
+  _globals['_RULESSERVICEROLLBACKRESPONSE']._serialized_start=1818
+  _globals['_RULESSERVICEROLLBACKRESPONSE']._serialized_end=1890
+  _globals['_RULESSERVICESIMULATEREQUEST']._serialized_start=1893
+  _globals['_RULESSERVICESIMULATEREQUEST']._serialized_end=2054
+  _globals['_RULESSERVICESIMULATERESPONSE']._serialized_start=2056
+  _globals['_RULESSERVICESIMULATERESPONSE']._serialized_end=2130
+  _globals['_RULESSERVICEGETSIMULATIONREQUEST']._serialized_start=2132
+  _globals['_RULESSERVICEGETSIMULATIONREQUEST']._serialized_end=2178
+  _globals['_RULESSERVICEGETSIMULATIONRESPONSE']._serialized_start=2180
+  _globals['_RULESSERVICEGETSIMULATIONRESPONSE']._serialized_end=2259
+  _globals['_SIMULATION']._serialized_start=2262
+  _globals['_SIMULATION']._serialized_end=2659
+  _globals['_SIMULATIONREPORT']._serialized_start=2662
+  _globals['_SIMULATIONREPORT']._serialized_end=3019
+  _globals['_SIMULATIONMOVE']._serialized_start=3022
+  _globals['_SIMULATIONMOVE']._serialized_end=3150
+  _globals['_SIMULATIONEXAMPLE']._serialized_start=3152
+  _globals['_SIMULATIONEXAMPLE']._serialized_end=3244
+  _globals['_RULESSERVICE']._serialized_start=3247
+  _globals['_RULESSERVICE']._serialized_end=4128
 # @@protoc_insertion_point(module_scope)

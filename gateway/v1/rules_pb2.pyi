@@ -1,5 +1,6 @@
 import datetime
 
+from gateway.v1 import common_pb2 as _common_pb2
 from gateway.v1 import decision_pb2 as _decision_pb2
 from gateway.v1 import inference_pb2 as _inference_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
@@ -180,3 +181,121 @@ class RulesServiceRollbackResponse(_message.Message):
     VERSION_FIELD_NUMBER: _ClassVar[int]
     version: RuleVersion
     def __init__(self, version: _Optional[_Union[RuleVersion, _Mapping]] = ...) -> None: ...
+
+class RulesServiceSimulateRequest(_message.Message):
+    __slots__ = ("text", "version", "since", "until", "limit")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    version: int
+    since: _timestamp_pb2.Timestamp
+    until: _timestamp_pb2.Timestamp
+    limit: int
+    def __init__(self, text: _Optional[str] = ..., version: _Optional[int] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class RulesServiceSimulateResponse(_message.Message):
+    __slots__ = ("simulation",)
+    SIMULATION_FIELD_NUMBER: _ClassVar[int]
+    simulation: Simulation
+    def __init__(self, simulation: _Optional[_Union[Simulation, _Mapping]] = ...) -> None: ...
+
+class RulesServiceGetSimulationRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class RulesServiceGetSimulationResponse(_message.Message):
+    __slots__ = ("simulation",)
+    SIMULATION_FIELD_NUMBER: _ClassVar[int]
+    simulation: Simulation
+    def __init__(self, simulation: _Optional[_Union[Simulation, _Mapping]] = ...) -> None: ...
+
+class Simulation(_message.Message):
+    __slots__ = ("id", "status", "version", "digest", "since", "until", "limit", "created_at", "completed_at", "done", "total", "error", "report")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    COMPLETED_AT_FIELD_NUMBER: _ClassVar[int]
+    DONE_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    REPORT_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    status: _common_pb2.Status
+    version: int
+    digest: str
+    since: _timestamp_pb2.Timestamp
+    until: _timestamp_pb2.Timestamp
+    limit: int
+    created_at: _timestamp_pb2.Timestamp
+    completed_at: _timestamp_pb2.Timestamp
+    done: int
+    total: int
+    error: str
+    report: SimulationReport
+    def __init__(self, id: _Optional[str] = ..., status: _Optional[_Union[_common_pb2.Status, str]] = ..., version: _Optional[int] = ..., digest: _Optional[str] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., limit: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., done: _Optional[int] = ..., total: _Optional[int] = ..., error: _Optional[str] = ..., report: _Optional[_Union[SimulationReport, _Mapping]] = ...) -> None: ...
+
+class SimulationReport(_message.Message):
+    __slots__ = ("requests", "moved", "refused", "cost_usd", "estimated_cost_usd", "cost_unknown", "p50_ms", "estimated_p50_ms", "latency_unknown", "moves", "moves_left", "examples")
+    REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    MOVED_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    COST_USD_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATED_COST_USD_FIELD_NUMBER: _ClassVar[int]
+    COST_UNKNOWN_FIELD_NUMBER: _ClassVar[int]
+    P50_MS_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATED_P50_MS_FIELD_NUMBER: _ClassVar[int]
+    LATENCY_UNKNOWN_FIELD_NUMBER: _ClassVar[int]
+    MOVES_FIELD_NUMBER: _ClassVar[int]
+    MOVES_LEFT_FIELD_NUMBER: _ClassVar[int]
+    EXAMPLES_FIELD_NUMBER: _ClassVar[int]
+    requests: int
+    moved: int
+    refused: int
+    cost_usd: str
+    estimated_cost_usd: str
+    cost_unknown: int
+    p50_ms: float
+    estimated_p50_ms: float
+    latency_unknown: int
+    moves: _containers.RepeatedCompositeFieldContainer[SimulationMove]
+    moves_left: int
+    examples: _containers.RepeatedCompositeFieldContainer[SimulationExample]
+    def __init__(self, requests: _Optional[int] = ..., moved: _Optional[int] = ..., refused: _Optional[int] = ..., cost_usd: _Optional[str] = ..., estimated_cost_usd: _Optional[str] = ..., cost_unknown: _Optional[int] = ..., p50_ms: _Optional[float] = ..., estimated_p50_ms: _Optional[float] = ..., latency_unknown: _Optional[int] = ..., moves: _Optional[_Iterable[_Union[SimulationMove, _Mapping]]] = ..., moves_left: _Optional[int] = ..., examples: _Optional[_Iterable[_Union[SimulationExample, _Mapping]]] = ...) -> None: ...
+
+class SimulationMove(_message.Message):
+    __slots__ = ("to", "requests", "cost_usd", "estimated_cost_usd", "cost_unknown")
+    FROM_FIELD_NUMBER: _ClassVar[int]
+    TO_FIELD_NUMBER: _ClassVar[int]
+    REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    COST_USD_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATED_COST_USD_FIELD_NUMBER: _ClassVar[int]
+    COST_UNKNOWN_FIELD_NUMBER: _ClassVar[int]
+    to: str
+    requests: int
+    cost_usd: str
+    estimated_cost_usd: str
+    cost_unknown: int
+    def __init__(self, to: _Optional[str] = ..., requests: _Optional[int] = ..., cost_usd: _Optional[str] = ..., estimated_cost_usd: _Optional[str] = ..., cost_unknown: _Optional[int] = ..., **kwargs) -> None: ...
+
+class SimulationExample(_message.Message):
+    __slots__ = ("request_id", "to", "rule", "why")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    FROM_FIELD_NUMBER: _ClassVar[int]
+    TO_FIELD_NUMBER: _ClassVar[int]
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    to: str
+    rule: str
+    why: str
+    def __init__(self, request_id: _Optional[str] = ..., to: _Optional[str] = ..., rule: _Optional[str] = ..., why: _Optional[str] = ..., **kwargs) -> None: ...

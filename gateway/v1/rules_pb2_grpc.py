@@ -70,6 +70,16 @@ class RulesServiceStub:
                 request_serializer=gateway_dot_v1_dot_rules__pb2.RulesServiceRollbackRequest.SerializeToString,
                 response_deserializer=gateway_dot_v1_dot_rules__pb2.RulesServiceRollbackResponse.FromString,
                 _registered_method=True)
+        self.Simulate = channel.unary_unary(
+                '/gateway.v1.RulesService/Simulate',
+                request_serializer=gateway_dot_v1_dot_rules__pb2.RulesServiceSimulateRequest.SerializeToString,
+                response_deserializer=gateway_dot_v1_dot_rules__pb2.RulesServiceSimulateResponse.FromString,
+                _registered_method=True)
+        self.GetSimulation = channel.unary_unary(
+                '/gateway.v1.RulesService/GetSimulation',
+                request_serializer=gateway_dot_v1_dot_rules__pb2.RulesServiceGetSimulationRequest.SerializeToString,
+                response_deserializer=gateway_dot_v1_dot_rules__pb2.RulesServiceGetSimulationResponse.FromString,
+                _registered_method=True)
 
 
 class RulesServiceServicer:
@@ -124,6 +134,20 @@ class RulesServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Simulate(self, request, context):
+        """Tries rules on logged requests, in the background; needs `requests.read` too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSimulation(self, request, context):
+        """How far a simulation is, and what it found.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RulesServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -161,6 +185,16 @@ def add_RulesServiceServicer_to_server(servicer, server):
                     servicer.Rollback,
                     request_deserializer=gateway_dot_v1_dot_rules__pb2.RulesServiceRollbackRequest.FromString,
                     response_serializer=gateway_dot_v1_dot_rules__pb2.RulesServiceRollbackResponse.SerializeToString,
+            ),
+            'Simulate': grpc.unary_unary_rpc_method_handler(
+                    servicer.Simulate,
+                    request_deserializer=gateway_dot_v1_dot_rules__pb2.RulesServiceSimulateRequest.FromString,
+                    response_serializer=gateway_dot_v1_dot_rules__pb2.RulesServiceSimulateResponse.SerializeToString,
+            ),
+            'GetSimulation': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSimulation,
+                    request_deserializer=gateway_dot_v1_dot_rules__pb2.RulesServiceGetSimulationRequest.FromString,
+                    response_serializer=gateway_dot_v1_dot_rules__pb2.RulesServiceGetSimulationResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -353,6 +387,60 @@ class RulesService:
             '/gateway.v1.RulesService/Rollback',
             gateway_dot_v1_dot_rules__pb2.RulesServiceRollbackRequest.SerializeToString,
             gateway_dot_v1_dot_rules__pb2.RulesServiceRollbackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Simulate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gateway.v1.RulesService/Simulate',
+            gateway_dot_v1_dot_rules__pb2.RulesServiceSimulateRequest.SerializeToString,
+            gateway_dot_v1_dot_rules__pb2.RulesServiceSimulateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSimulation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gateway.v1.RulesService/GetSimulation',
+            gateway_dot_v1_dot_rules__pb2.RulesServiceGetSimulationRequest.SerializeToString,
+            gateway_dot_v1_dot_rules__pb2.RulesServiceGetSimulationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -18,6 +18,7 @@ from gateway.v1 import common_pb2, jobs_pb2, models_pb2, requests_pb2
 from tests.api import rpc
 from tests.api.mistakes import MISTAKES, Doors, both, options
 from tests.api.mistakes_prices import PRICE_MISTAKES
+from tests.api.mistakes_simulations import SIMULATION_MISTAKES
 from tests.api.rest import a_quick_world, bearer, body, error_of, told
 from tests.api.rpc import until
 from tests.api.world import ADMIN, CALLERS, KEY, registry
@@ -233,7 +234,9 @@ async def test_models_are_the_same_at_both_doors(doors):
 
 
 # ---- the same error ----------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("mistake", [*MISTAKES, *PRICE_MISTAKES], ids=lambda mistake: mistake.name)
+@pytest.mark.parametrize(
+    "mistake", [*MISTAKES, *PRICE_MISTAKES, *SIMULATION_MISTAKES], ids=lambda mistake: mistake.name
+)
 async def test_the_same_mistake_is_the_same_error_at_both_doors(mistake):
     async with both(a_quick_world(**dict(mistake.settings))) as doors:
         if mistake.prepare is not None:
@@ -273,7 +276,7 @@ _ONE_DOOR_ONLY = {
 
 
 def test_every_code_is_tried_at_both_doors_or_said_why_not():
-    tried = {mistake.code for mistake in (*MISTAKES, *PRICE_MISTAKES)}
+    tried = {mistake.code for mistake in (*MISTAKES, *PRICE_MISTAKES, *SIMULATION_MISTAKES)}
     assert tried | set(_ONE_DOOR_ONLY) == set(TABLE)
     assert not tried & set(_ONE_DOOR_ONLY)
 

@@ -17,6 +17,7 @@ import msgspec
 from temporalio.testing import ActivityEnvironment
 
 from activities.prices import End, PriceActivities, Reprice, Step
+from activities.simulations import Health, Simulate, SimulationActivities
 from api.rpc.server import build_server
 from api.service.admission import Admission
 from api.service.inference import InferenceService
@@ -29,8 +30,10 @@ from api.service.requests import RequestsService
 from api.service.rules import RulesService
 from api.service.services import Services
 from api.service.shadows import Shadows
+from api.service.simulations import SimulationsService
 from api.service.usage import UsageService
 from gateway.attempt import Attempts, Try
+from gateway.domain.breaker import BreakerPolicy
 from gateway.domain.errors import EngineUnavailable, StorageUnavailable, Unauthenticated
 from gateway.domain.identity import Caller, Right
 from gateway.domain.inference import Attempt, InferenceRequest, Mode, Status, settle
@@ -95,6 +98,8 @@ class Engine:
         self.crowded = False
         self.repricing = asyncio.Event()  # cleared, repricings stand still
         self.repricing.set()
+        self.simulating = asyncio.Event()  # cleared, simulations stand still
+        self.simulating.set()
         self._exchanges = exchanges
         self._attempts = attempts
         self._recorder = recorder
@@ -114,12 +119,19 @@ class Engine:
         return True
 
     async def run(self, workflow: str, argument: Any, *, id_: str, caller: str) -> bool:
-        """Begin the story of a repricing."""
-        assert (workflow, bool(caller)) == ("Reprice", True)
+        """Begin the story of a repricing, or of a simulation."""
+        story = {"Reprice": self._reprice, "Simulate": self._simulate}[workflow]
+        assert caller
         if not self.up:
             raise EngineUnavailable
-        self._running[id_] = asyncio.create_task(self._reprice(argument))
+        if id_ in self._running:
+            return False
+        self._running[id_] = asyncio.create_task(story(argument))
         return True
+
+    async def running(self, workflow_id: str) -> bool:
+        """Whether a story has begun and not ended."""
+        return workflow_id in self._running and not self._running[workflow_id].done()
 
     async def _reprice(self, reprice: Reprice) -> None:
         activities = PriceActivities(self._store.prices, self._store.repricings)
@@ -132,6 +144,14 @@ class Engine:
         except asyncio.CancelledError:
             status = Status.CANCELLED
         await activities.end(End(reprice.id, status))
+
+    async def _simulate(self, simulation_id: str) -> None:
+        await self.simulating.wait()
+        health = Health(BreakerPolicy(), serve_all_open=False, most_models=100, most_callers=100)
+        hands = SimulationActivities(
+            self._store.simulations, RuleReader(), registry, health, timedelta(seconds=1), processes=1
+        )
+        await ActivityEnvironment().run(hands.simulate, Simulate(simulation_id))
 
     async def cancel(self, workflow_id: str) -> bool:
         """Cancel a job, or a repricing."""
@@ -278,6 +298,7 @@ def a_world(settings: Settings | None = None, rules: RuleSet | None = None) -> W
         catch_up=table.reload,
         lookup=lambda model: Unpublished(f"nobody publishes a price of {model.name}"),
     )
+    tried = RulesService(store.rules, texts, router, ledger, vitals.facts)
     return World(
         settings=settings,
         store=store,
@@ -293,7 +314,6 @@ def a_world(settings: Settings | None = None, rules: RuleSet | None = None) -> W
             models=ModelsService(lambda: models, router),
             live=LiveService(lambda: models, vitals.facts),
             prices=prices,
-            rules=RulesService(store.rules, texts, router, ledger, vitals.facts),
             registry=RegistryService(
                 models=store.models,
                 audit=store.audit,
@@ -303,6 +323,8 @@ def a_world(settings: Settings | None = None, rules: RuleSet | None = None) -> W
                 recorder=recorder,
                 texts=texts,
             ),
+            rules=tried,
+            simulations=SimulationsService(store.simulations, tried, engine),
         ),
         vitals=vitals,
     )

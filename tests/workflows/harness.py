@@ -17,7 +17,9 @@ from activities.inference import CallerActivities, JobActivities
 from activities.prices import PriceActivities
 from activities.requests import RequestActivities
 from activities.routing import RoutingActivities
+from activities.simulations import Health, SimulationActivities
 from gateway.attempt import Attempts
+from gateway.domain.breaker import BreakerPolicy
 from gateway.domain.health import Breaker, LiveFacts, ModelHealth
 from gateway.domain.inference import InferenceRequest, Mode, Settlement
 from gateway.domain.registry import ModelLimits, Registry
@@ -34,7 +36,7 @@ from gateway.settings import Encryption, Settings, Temporal
 from gateway.settings import Worker as WorkerSettings
 from gateway.storage.memory import MemoryStore
 from gateway.temporal.client import data_converter
-from tests.builders import a_model, a_registry, a_router, raw
+from tests.builders import RuleReader, a_model, a_registry, a_router, raw
 from workflows.inference import InferenceWorkflow
 from workflows.worker import Hands, caller_workers, job_workers
 
@@ -109,6 +111,13 @@ def resting(model: str, looks: int) -> Callable[[], LiveFacts]:
     return look
 
 
+def simulating(store: MemoryStore, models: Registry) -> SimulationActivities:
+    """The hands that try rules, with one process to decide."""
+    health = Health(BreakerPolicy(), serve_all_open=False, most_models=100, most_callers=100)
+    beat = timedelta(milliseconds=200)
+    return SimulationActivities(store.simulations, RuleReader(), lambda: models, health, beat, processes=1)
+
+
 def a_process(
     client: Client,
     origin: str = "here",
@@ -135,6 +144,7 @@ def a_process(
         RequestActivities(recorder, store.jobs, exchanges, limiter),
         DeliveryActivities({}),
         PriceActivities(store.prices, store.repricings),
+        simulating(store, models),
     )
     return Process(client, store, exchanges, attempts, recorder, router, hands, provider, limiter, gate)
 

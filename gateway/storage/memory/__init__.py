@@ -21,6 +21,7 @@ from gateway.storage.memory.prices import MemoryPrices, MemoryRepricings
 from gateway.storage.memory.probes import MemoryProbes
 from gateway.storage.memory.registry import MemoryAudit, MemoryModels
 from gateway.storage.memory.rules import MemoryRules
+from gateway.storage.memory.simulations import MemorySimulations
 from gateway.storage.memory.usage import MemoryRollups
 from gateway.storage.paging import filed_at, no_such_page, page_of
 from gateway.storage.ports import Entry, Page, Record, RequestFilter, Span
@@ -391,6 +392,7 @@ class MemoryStore:
         self.prices = MemoryPrices(self.changes, self.audit)
         self.repricings = MemoryRepricings(self.requests)
         self.rules = MemoryRules(self.changes, self.audit)
+        self.simulations = MemorySimulations(self.requests)
         self.buckets = MemoryBuckets()
         self.slots = MemorySlots()
         self.live = MemoryLiveFeed()
@@ -407,7 +409,7 @@ class MemoryStore:
     async def expire(self, before: datetime) -> int:
         """Forget jobs that ended before then, and their answers; and buckets that are full again."""
         jobs = self.jobs.expire(before)
-        return len(jobs) + self.claims.forget(jobs) + self.buckets.expire()
+        return len(jobs) + self.claims.forget(jobs) + self.buckets.expire() + self.simulations.expire(before)
 
     async def close(self) -> None:
         """There is nothing to close."""

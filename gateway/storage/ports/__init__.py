@@ -28,6 +28,7 @@ from gateway.storage.ports.registry import (
     Save,
 )
 from gateway.storage.ports.rules import Rules, RuleVersion
+from gateway.storage.ports.simulations import Simulations
 from gateway.storage.ports.usage import Rollups
 
 __all__ = [
@@ -62,6 +63,7 @@ __all__ = [
     "RuleVersion",
     "Rules",
     "Save",
+    "Simulations",
     "Slots",
     "Span",
     "Store",
@@ -307,6 +309,11 @@ class Store(Protocol):
     @property
     def rules(self) -> Rules:
         """The versions of the rules."""
+        ...
+
+    @property
+    def simulations(self) -> Simulations:
+        """Rules that are tried on logged requests; its store is that of the ledger."""
         ...
 
     @property

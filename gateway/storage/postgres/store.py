@@ -20,6 +20,7 @@ from gateway.storage.postgres.probes import PostgresProbes
 from gateway.storage.postgres.registry import PostgresAudit, PostgresModels
 from gateway.storage.postgres.requests import PostgresRequests
 from gateway.storage.postgres.rules import PostgresRules
+from gateway.storage.postgres.simulations import PostgresSimulations
 from gateway.storage.postgres.usage import PostgresRollups
 
 MONTHS_AHEAD: Final = 2
@@ -42,6 +43,7 @@ class PostgresStore:
         self.rollups = PostgresRollups(database)
         self.audit = PostgresAudit(database)
         self.rules = PostgresRules(database)
+        self.simulations = PostgresSimulations(database)
         self.changes = PostgresChanges(database)
         self.buckets = PostgresBuckets(database)
         self.slots = PostgresSlots(database)
@@ -63,7 +65,13 @@ class PostgresStore:
 
     async def expire(self, before: datetime) -> int:
         """Delete jobs, kept answers and large payloads that ended before then, and what limits no longer need."""
-        queries = (Q.jobs.expire, Q.claims.expire, Q.blobs.expire, Q.limits.expire)
+        queries = (
+            Q.jobs.expire,
+            Q.claims.expire,
+            Q.blobs.expire,
+            Q.limits.expire,
+            Q.simulations.expire,
+        )
         return sum([len(await self._database.rows(query, {"before": before})) for query in queries])
 
     async def close(self) -> None:
