@@ -95,7 +95,7 @@ def caller_workers(client: Client, settings: Settings, hands: Hands, origin: str
         workflows=[InferenceWorkflow],
         activities=hands.local,
         workflow_runner=runner(sandbox=temporal.sandbox),
-        debug_mode=not temporal.sandbox,  # on the event loop, without threads: see docs/decisions/0007
+        debug_mode=not temporal.sandbox,  # on the event loop, without threads: see docs/decisions/0011
         max_workflow_task_external_storage_concurrency=1,  # we use none, and more makes a task for each payload
         max_concurrent_workflow_tasks=temporal.workflow_slots,
         max_concurrent_local_activities=temporal.local_activity_slots,
@@ -123,7 +123,7 @@ def job_workers(client: Client, settings: Settings, hands: Hands) -> Sequence[Wo
         workflows=[InferenceWorkflow, RepriceWorkflow, SimulateWorkflow],
         activities=[*hands.local, *hands.apart],
         workflow_runner=runner(sandbox=temporal.sandbox),
-        debug_mode=not temporal.sandbox,  # on the event loop, without threads: see docs/decisions/0007
+        debug_mode=not temporal.sandbox,  # on the event loop, without threads: see docs/decisions/0011
         max_workflow_task_external_storage_concurrency=1,  # we use none, and more makes a task for each payload
         max_concurrent_workflow_tasks=temporal.workflow_slots,
         max_concurrent_local_activities=temporal.local_activity_slots,
@@ -140,7 +140,7 @@ def job_workers(client: Client, settings: Settings, hands: Hands) -> Sequence[Wo
         workflows=[InferenceWorkflow],
         activities=hands.local,
         workflow_runner=runner(sandbox=temporal.sandbox),
-        debug_mode=not temporal.sandbox,  # on the event loop, without threads: see docs/decisions/0007
+        debug_mode=not temporal.sandbox,  # on the event loop, without threads: see docs/decisions/0011
         max_workflow_task_external_storage_concurrency=1,  # we use none, and more makes a task for each payload
         max_concurrent_workflow_tasks=20,
         max_concurrent_workflow_task_polls=2,
