@@ -115,9 +115,8 @@ def build_app(world: World, services: Services, checks: Callable[[], Mapping[str
     app.router.routes.append(Route("/v1/chat/completions", chat, methods=["POST"]))
     app.include_router(models.router(world.identity, services.models))
     app.include_router(live.router(world.identity, services.live))
-    app.include_router(registry.router(world.identity, services.registry))
-    app.include_router(rules.router(world.identity, services.rules))
-    app.include_router(simulations.router(world.identity, services.simulations))
+    app.include_router(registry.router(world.identity, services.registry, settings.api))
+    app.include_router(rules.router(world.identity, services.rules, settings.api))
     app.include_router(jobs.router(world.identity, services.jobs, settings.api))
     app.include_router(prices.router(world.identity, services.prices, settings.api))
     temporal = settings.temporal

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Annotated, Any
+from collections.abc import Awaitable, Callable
+from typing import Annotated
 
-from fastapi import APIRouter, Body, Header, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 
 from api.auth import authenticate
+from api.rest import bodies
 from api.rest.http import expected_version
 from api.rest.registry_bodies import (
     AliasBody,
@@ -21,6 +22,7 @@ from api.rest.registry_bodies import (
     ModelBody,
     ModelShape,
     ModelsPage,
+    PatchBody,
     TriedShape,
     change_shape,
     discovered_shape,
@@ -36,6 +38,7 @@ from gateway.domain.inference import Kind
 from gateway.domain.registry import ModelState
 from gateway.domain.secret import Secret
 from gateway.identity import Identify
+from gateway.settings import Api
 from gateway.storage.ports import Registered
 
 IfMatch = Annotated[str | None, Header(description="The version that the change was made from: its `ETag`.")]
@@ -43,18 +46,18 @@ Limit = Annotated[int, Query(ge=1, le=200)]
 Who = Callable[[Request], Awaitable[Caller]]
 
 
-def router(identity: Identify, service: RegistryService) -> APIRouter:
+def router(identity: Identify, service: RegistryService, settings: Api) -> APIRouter:
     """The routes of models and aliases. A name may have slashes in it, as those of Hugging Face do."""
     routes = APIRouter(prefix="/api/v1", tags=["registry"])
 
     async def who(request: Request) -> Caller:
         return await authenticate(identity, request.scope["gateway"]["headers"])
 
-    _all_models(routes, who, service)
-    _files(routes, who, service)
+    _all_models(routes, who, service, settings)
+    _files(routes, who, service, settings)
     _switches(routes, who, service)
-    _one_model(routes, who, service)
-    _aliases(routes, who, service)
+    _one_model(routes, who, service, settings)
+    _aliases(routes, who, service, settings)
     return routes
 
 
@@ -63,7 +66,7 @@ def _tagged(response: Response, kept: Registered) -> ModelShape:
     return model_shape(kept)
 
 
-def _all_models(routes: APIRouter, who: Who, service: RegistryService) -> None:
+def _all_models(routes: APIRouter, who: Who, service: RegistryService, settings: Api) -> None:
     @routes.get("/models")
     async def find(
         request: Request,
@@ -85,15 +88,17 @@ def _all_models(routes: APIRouter, who: Who, service: RegistryService) -> None:
         page = await service.find(await who(request), wanted)
         return ModelsPage(data=[model_shape(kept) for kept in page.rows], next_after=page.next_after)
 
-    @routes.post("/models", status_code=201)
-    async def create(request: Request, response: Response, body: ModelBody) -> ModelShape:
+    @routes.post("/models", status_code=201, openapi_extra=bodies.described(ModelBody))
+    async def create(request: Request, response: Response) -> ModelShape:
         """Register a model; it is in force everywhere within two seconds."""
-        kept = await service.create(await who(request), body.draft(whole=True))
+        caller = await who(request)
+        body = await bodies.read(request, ModelBody, settings)
+        kept = await service.create(caller, body.draft(whole=True))
         response.headers["location"] = f"/api/v1/models/{kept.model.name}"
         return _tagged(response, kept)
 
 
-def _files(routes: APIRouter, who: Who, service: RegistryService) -> None:
+def _files(routes: APIRouter, who: Who, service: RegistryService, settings: Api) -> None:
     @routes.get("/models/export")
     async def export(request: Request) -> Response:
         """The registry as HOCON, without secrets."""
@@ -107,24 +112,22 @@ def _files(routes: APIRouter, who: Who, service: RegistryService) -> None:
         page = await service.changes(await who(request), name=name, limit=limit, after=after)
         return ChangesPage(data=[change_shape(change) for change in page.rows], next_after=page.next_after)
 
-    @routes.post("/models/discover")
-    async def discover(request: Request, body: DiscoverBody) -> DiscoveredShape:
+    @routes.post("/models/discover", openapi_extra=bodies.described(DiscoverBody))
+    async def discover(request: Request) -> DiscoveredShape:
         """Ask a server which models it has, and propose entries; registers nothing."""
+        caller = await who(request)
+        body = await bodies.read(request, DiscoverBody, settings)
         secret = None if body.secret is None else Secret(body.secret)
-        found = await service.discover(
-            await who(request), body.base_url, reference=body.credential, secret=secret
-        )
+        found = await service.discover(caller, body.base_url, reference=body.credential, secret=secret)
         return discovered_shape(found)
 
-    @routes.post("/models/import")
-    async def import_(request: Request, body: ImportBody) -> ImportedShape:
+    @routes.post("/models/import", openapi_extra=bodies.described(ImportBody))
+    async def import_(request: Request) -> ImportedShape:
         """Register what a file says: our own HOCON, or LiteLLM's `config.yaml`. Nothing is dropped in silence."""
+        caller = await who(request)
+        body = await bodies.read(request, ImportBody, settings)
         done = await service.import_(
-            await who(request),
-            format_=body.format,
-            content=body.content,
-            dry_run=body.dry_run,
-            prune=body.prune,
+            caller, format_=body.format, content=body.content, dry_run=body.dry_run, prune=body.prune
         )
         return imported_shape(done)
 
@@ -151,36 +154,30 @@ def _switches(routes: APIRouter, who: Who, service: RegistryService) -> None:
     stating("disable", ModelState.DISABLED, "Let a model be called no more.")
 
 
-def _one_model(routes: APIRouter, who: Who, service: RegistryService) -> None:
+def _one_model(routes: APIRouter, who: Who, service: RegistryService, settings: Api) -> None:
     @routes.get("/models/{name:path}")
     async def get(request: Request, response: Response, name: str) -> ModelShape:
         """One model."""
         return _tagged(response, await service.get(await who(request), name))
 
-    @routes.put("/models/{name:path}")
-    async def put(
-        request: Request, response: Response, name: str, body: ModelBody, if_match: IfMatch = None
-    ) -> ModelShape:
+    @routes.put("/models/{name:path}", openapi_extra=bodies.described(ModelBody))
+    async def put(request: Request, response: Response, name: str, if_match: IfMatch = None) -> ModelShape:
         """Set all of a model: what is not said gets its default, but a credential that is not said stays."""
-        kept = await service.replace(
-            await who(request), name, body.draft(whole=True), expected_version(if_match)
-        )
+        caller = await who(request)
+        body = await bodies.read(request, ModelBody, settings)
+        kept = await service.replace(caller, name, body.draft(whole=True), expected_version(if_match))
         return _tagged(response, kept)
 
-    @routes.patch("/models/{name:path}")
-    async def patch(
-        request: Request,
-        response: Response,
-        name: str,
-        body: Annotated[Mapping[str, Any], Body(description="A JSON Merge Patch (RFC 7396) of a model.")],
-        if_match: IfMatch = None,
-    ) -> ModelShape:
-        """Set some fields of a model; null takes a field back to its default."""
+    @routes.patch("/models/{name:path}", openapi_extra=bodies.described(PatchBody))
+    async def patch(request: Request, response: Response, name: str, if_match: IfMatch = None) -> ModelShape:
+        """Set some fields of a model by a JSON Merge Patch (RFC 7396): null takes a field back to its default."""
+        caller = await who(request)
+        body = await bodies.read(request, PatchBody, settings)
 
         async def changed(there: Registered) -> Draft:
-            return merged(there, body)
+            return merged(there, body.root)
 
-        kept = await service.update(await who(request), name, changed, expected_version(if_match))
+        kept = await service.update(caller, name, changed, expected_version(if_match))
         return _tagged(response, kept)
 
     @routes.delete("/models/{name:path}", status_code=204)
@@ -189,17 +186,19 @@ def _one_model(routes: APIRouter, who: Who, service: RegistryService) -> None:
         await service.delete(await who(request), name, expected_version(if_match))
 
 
-def _aliases(routes: APIRouter, who: Who, service: RegistryService) -> None:
+def _aliases(routes: APIRouter, who: Who, service: RegistryService, settings: Api) -> None:
     @routes.get("/aliases")
     async def aliases(request: Request) -> AliasesShape:
         """All aliases, each with its models in their order."""
         found = await service.aliases(await who(request))
         return AliasesShape(data=[AliasShape(name=name, models=list(found[name])) for name in sorted(found)])
 
-    @routes.put("/aliases/{name:path}")
-    async def put_alias(request: Request, name: str, body: AliasBody) -> AliasShape:
+    @routes.put("/aliases/{name:path}", openapi_extra=bodies.described(AliasBody))
+    async def put_alias(request: Request, name: str) -> AliasShape:
         """Let a name stand for these models, in this order."""
-        models = await service.arrange(await who(request), name, body.models)
+        caller = await who(request)
+        body = await bodies.read(request, AliasBody, settings)
+        models = await service.arrange(caller, name, body.models)
         return AliasShape(name=name, models=list(models))
 
     @routes.delete("/aliases/{name:path}", status_code=204)

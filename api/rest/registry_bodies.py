@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 
 from api.service.registry import Discovered, Draft, Imported, Tried
 from gateway.domain.errors import InvalidRequest
@@ -108,6 +108,10 @@ class ModelBody(ModelFields):
             state=self.state,
             notes=self.notes,
         )
+
+
+class PatchBody(RootModel[dict[str, Any]]):
+    """A JSON Merge Patch of a model: the fields to set, null for those that go back to their default."""
 
 
 class CredentialShape(_Body):

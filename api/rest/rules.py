@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.auth import authenticate
 from api.headers import hints_of
+from api.rest import bodies
 from api.rest.decisions import DecisionShape, decision_shape
 from api.rest.http import expected_version
 from api.service.ask import read_chat
@@ -19,6 +20,7 @@ from api.service.rules import As, By, Checked, Explained, RulesService
 from gateway.domain.errors import InvalidRequest
 from gateway.domain.identity import Caller, CallerKind
 from gateway.identity import Identify
+from gateway.settings import Api
 from gateway.storage.ports import RuleVersion
 
 IfMatch = Annotated[
@@ -119,7 +121,7 @@ class ExplainedShape(_Body):
     actual_model: str | None
 
 
-def router(identity: Identify, service: RulesService) -> APIRouter:
+def router(identity: Identify, service: RulesService, settings: Api) -> APIRouter:
     """The routes of rules."""
     routes = APIRouter(prefix="/api/v1/rules", tags=["rules"])
 
@@ -148,15 +150,18 @@ def router(identity: Identify, service: RulesService) -> APIRouter:
         """One version with its text."""
         return version_shape(await service.get(await who(request), version))
 
-    @routes.post("/validate")
-    async def validate(request: Request, body: TextBody) -> CheckedShape:
+    @routes.post("/validate", openapi_extra=bodies.described(TextBody))
+    async def validate(request: Request) -> CheckedShape:
         """Read a text and say all that is wrong with it; changes nothing."""
-        return checked_shape(await service.check(await who(request), body.text))
+        caller = await who(request)
+        body = await bodies.read(request, TextBody, settings)
+        return checked_shape(await service.check(caller, body.text))
 
-    @routes.post("/explain")
-    async def explain(request: Request, body: ExplainBody) -> ExplainedShape:
+    @routes.post("/explain", openapi_extra=bodies.described(ExplainBody))
+    async def explain(request: Request) -> ExplainedShape:
         """What rules make of a request, step by step; calls no model."""
         caller = await who(request)
+        body = await bodies.read(request, ExplainBody, settings)
         by = By(body.text, body.version)
         if (body.body is None) == (body.request_id is None):
             raise InvalidRequest("Give `body` or `request_id`, one of both.", param="body")
@@ -174,23 +179,23 @@ def router(identity: Identify, service: RulesService) -> APIRouter:
             asking = As(body.caller.name, body.caller.kind, body.caller.tags, models)
         return _explained(await service.explain(caller, ask, by, asking, body.roll))
 
-    @routes.post("/publish", status_code=201)
-    async def publish(
-        request: Request, response: Response, body: PublishBody, if_match: IfMatch = None
-    ) -> VersionShape:
+    @routes.post("/publish", status_code=201, openapi_extra=bodies.described(PublishBody))
+    async def publish(request: Request, response: Response, if_match: IfMatch = None) -> VersionShape:
         """Keep a text as the next version and put it in force, everywhere within two seconds."""
+        caller = await who(request)
+        body = await bodies.read(request, PublishBody, settings)
         published = await service.publish(
-            await who(request), body.text, note=body.note, expected=expected_version(if_match)
+            caller, body.text, note=body.note, expected=expected_version(if_match)
         )
         return _tagged(response, published)
 
-    @routes.post("/rollback")
-    async def rollback(
-        request: Request, response: Response, body: RollbackBody, if_match: IfMatch = None
-    ) -> VersionShape:
+    @routes.post("/rollback", openapi_extra=bodies.described(RollbackBody))
+    async def rollback(request: Request, response: Response, if_match: IfMatch = None) -> VersionShape:
         """Put an earlier version in force again."""
+        caller = await who(request)
+        body = await bodies.read(request, RollbackBody, settings)
         restored = await service.rollback(
-            await who(request), body.version, note=body.note, expected=expected_version(if_match)
+            caller, body.version, note=body.note, expected=expected_version(if_match)
         )
         return _tagged(response, restored)
 
