@@ -117,6 +117,7 @@ def build_app(world: World, services: Services, checks: Callable[[], Mapping[str
     app.include_router(live.router(world.identity, services.live))
     app.include_router(registry.router(world.identity, services.registry, settings.api))
     app.include_router(rules.router(world.identity, services.rules, settings.api))
+    app.include_router(simulations.router(world.identity, services.simulations, settings.api))
     app.include_router(jobs.router(world.identity, services.jobs, settings.api))
     app.include_router(prices.router(world.identity, services.prices, settings.api))
     temporal = settings.temporal

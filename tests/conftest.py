@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Generator
 
 import pytest
 
 from tests.servers import Servers
+
+
+@pytest.fixture(autouse=True)
+def logs_go_where_they_went() -> Generator[None]:
+    """A test that sets logs up leaves no handler behind that writes to a stream of its own, which is closed by then."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers, root.level = handlers, level
 
 
 @pytest.fixture(scope="session")

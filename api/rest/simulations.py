@@ -10,11 +10,13 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 from api.auth import authenticate
+from api.rest import bodies
 from api.service.rules import By
 from api.service.simulations import SimulationsService, Wanted
 from gateway.domain.inference import Status
 from gateway.domain.simulation import MOST, USUAL, Report, Simulation
 from gateway.identity import Identify
+from gateway.settings import Api
 
 Usd = Annotated[Decimal, PlainSerializer(lambda usd: f"{usd:f}", return_type=str)]
 
@@ -94,14 +96,15 @@ class SimulationShape(_Body):
     report: ReportShape | None
 
 
-def router(identity: Identify, service: SimulationsService) -> APIRouter:
+def router(identity: Identify, service: SimulationsService, settings: Api) -> APIRouter:
     """The routes of simulations."""
     routes = APIRouter(prefix="/api/v1/rules", tags=["rules"])
 
-    @routes.post("/simulate", status_code=202)
-    async def simulate(request: Request, response: Response, body: SimulateBody) -> SimulationShape:
+    @routes.post("/simulate", status_code=202, openapi_extra=bodies.described(SimulateBody))
+    async def simulate(request: Request, response: Response) -> SimulationShape:
         """Try rules on logged requests, in the background; `Location` says where to look for what was found."""
         caller = await authenticate(identity, request.scope["gateway"]["headers"])
+        body = await bodies.read(request, SimulateBody, settings)
         begun = await service.simulate(
             caller, By(body.text, body.version), Wanted(body.since, body.until, body.limit)
         )

@@ -268,8 +268,6 @@ _ONE_DOOR_ONLY = {
     "rule_version_not_found": "only who asks for rules meets it: tests/api/test_rules.py",
     "upstream_forbidden": "needs an address that is none: tests/unit/providers/test_guard.py",
     "model_exists": "only a change of the registry meets it: tests/contracts/test_registry_stores.py",
-    "rules_invalid": "only a text of rules meets it: tests/api/test_rules.py",
-    "rule_version_not_found": "only versions of rules meet it: tests/api/test_rules.py",
     "version_conflict": "only a change of what has versions meets it: tests/api/test_rules.py",
     "interrupted": "needs a process that dies: tests/workflows",
     "hedge_lost": "told of attempts alone: tests/unit/gateway/test_hedge.py",
