@@ -264,8 +264,6 @@ _ONE_DOOR_ONLY = {
     "not_found": "gRPC itself answers for methods that are not there",
     "method_not_allowed": "HTTP's own",
     "refused_by_rule": "needs a rule: tests/api/test_choosing.py",
-    "rules_invalid": "only rules that are written meet it: tests/api/test_rules.py",
-    "rule_version_not_found": "only who asks for rules meets it: tests/api/test_rules.py",
     "upstream_forbidden": "needs an address that is none: tests/unit/providers/test_guard.py",
     "model_exists": "only a change of the registry meets it: tests/contracts/test_registry_stores.py",
     "version_conflict": "only a change of what has versions meets it: tests/api/test_rules.py",
