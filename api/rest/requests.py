@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 
 from api.auth import authenticate
 from api.rest.wire import RequestShape, RequestsPage, request_shape
-from api.service.requests import RequestsService, Wanted
+from api.service.requests import RequestsService, Wanted, may_group
 from gateway.domain.identity import Caller, Right
 from gateway.domain.inference import Status
 from gateway.identity import Identify
@@ -44,7 +44,10 @@ def router(identity: Identify, service: RequestsService, workflow_ui: str, names
         asking = await who(request)
         page = await service.find(asking, Wanted(caller, model, status, since, until, limit, after))
         operator = asking.may(Right.REQUESTS_READ)
-        rows = [request_shape(r, operator=operator, workflow_url=link(r.request.id)) for r in page.rows]
+        rows = [
+            request_shape(r, operator=operator, grouped=may_group(asking, r), workflow_url=link(r.request.id))
+            for r in page.rows
+        ]
         return RequestsPage(data=rows, next_after=page.next_after)
 
     @routes.get("/{request_id}")
@@ -53,7 +56,10 @@ def router(identity: Identify, service: RequestsService, workflow_ui: str, names
         asking = await who(request)
         record = await service.get(asking, request_id)
         return request_shape(
-            record, operator=asking.may(Right.REQUESTS_READ), workflow_url=link(record.request.id)
+            record,
+            operator=asking.may(Right.REQUESTS_READ),
+            grouped=may_group(asking, record),
+            workflow_url=link(record.request.id),
         )
 
     return routes

@@ -106,7 +106,10 @@ class AttemptShape(_Shape):
 
 
 class FactsShape(_Shape):
-    """What rules knew of the request beside its model and tags: never its text. `input_tokens` is an estimate."""
+    """What rules knew of the request beside its model and tags: never its text. `input_tokens` is an estimate.
+
+    `conversation` is a digest, shown to the request's caller and to those who may read prompts.
+    """
 
     input_tokens: int
     max_output: int | None
@@ -269,15 +272,15 @@ def attempt_shape(
     )
 
 
-def facts_shape(traits: Traits) -> FactsShape:
-    """What rules knew of a request, as we show it."""
+def facts_shape(traits: Traits, *, grouped: bool) -> FactsShape:
+    """What rules knew of a request, as we show it; `grouped` with the digest of its conversation."""
     return FactsShape(
         input_tokens=traits.input_tokens,
         max_output=traits.max_output,
         body_bytes=traits.body_bytes,
         needs=list(traits.needs),
         images=traits.images,
-        conversation=traits.conversation,
+        conversation=traits.conversation if grouped else "",
         select=traits.select,
         prefer=traits.prefer,
         exclude=list(traits.exclude),
@@ -285,8 +288,10 @@ def facts_shape(traits: Traits) -> FactsShape:
     )
 
 
-def request_shape(record: Record, *, operator: bool, workflow_url: str | None = None) -> RequestShape:
-    """A request as we show it."""
+def request_shape(
+    record: Record, *, operator: bool, grouped: bool, workflow_url: str | None = None
+) -> RequestShape:
+    """A request as we show it; `grouped` with the digest of its conversation."""
     request, settlement = record.request, record.settlement
     last = telling(settlement.attempts)
     return RequestShape(
@@ -309,7 +314,7 @@ def request_shape(record: Record, *, operator: bool, workflow_url: str | None = 
         candidates=list(request.candidates),
         decision=list(settlement.decision),
         decisions=[decision_shape(each) for each in record.decisions],
-        facts=facts_shape(request.traits),
+        facts=facts_shape(request.traits, grouped=grouped),
         queue_ms=settlement.queue_ms,
         overhead_ms=settlement.overhead_ms,
         total_ms=(settlement.finished_at - request.accepted_at).total_seconds() * 1000,

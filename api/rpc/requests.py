@@ -9,7 +9,7 @@ from api.rpc.common import DURABILITY, STATUS, failure_message, tokens
 from api.rpc.decisions import decision_message
 from api.rpc.door import Call
 from api.rpc.values import decimal, limit_of, moment, numbers_of, timestamp, word_of
-from api.service.requests import RequestsService, Wanted
+from api.service.requests import RequestsService, Wanted, may_group
 from gateway.domain.identity import Right
 from gateway.domain.inference import Attempt, Mode, Outcome, Traits, telling
 from gateway.storage.ports import Record
@@ -51,11 +51,18 @@ class RequestsServicer:
 
     def _message(self, call: Call, record: Record) -> pb.Request:
         operator = call.caller.may(Right.REQUESTS_READ)
-        return request_message(record, operator=operator, workflow_url=self._link(record.request.id))
+        return request_message(
+            record,
+            operator=operator,
+            grouped=may_group(call.caller, record),
+            workflow_url=self._link(record.request.id),
+        )
 
 
-def request_message(record: Record, *, operator: bool, workflow_url: str | None = None) -> pb.Request:
-    """A request as we show it."""
+def request_message(
+    record: Record, *, operator: bool, grouped: bool, workflow_url: str | None = None
+) -> pb.Request:
+    """A request as we show it; `grouped` with the digest of its conversation."""
     request, settlement = record.request, record.settlement
     last = telling(settlement.attempts)
     timings = pb.Timings(
@@ -102,19 +109,19 @@ def request_message(record: Record, *, operator: bool, workflow_url: str | None 
         answer=record.answer,
         registry_version=request.registry_version,
         decisions=[decision_message(each) for each in record.decisions],
-        facts=facts_message(request.traits),
+        facts=facts_message(request.traits, grouped=grouped),
     )
 
 
-def facts_message(traits: Traits) -> pb.RequestFacts:
-    """What rules knew of a request."""
+def facts_message(traits: Traits, *, grouped: bool) -> pb.RequestFacts:
+    """What rules knew of a request; `grouped` with the digest of its conversation."""
     return pb.RequestFacts(
         input_tokens=traits.input_tokens,
         max_output=traits.max_output,
         body_bytes=traits.body_bytes,
         needs=traits.needs,
         images=traits.images,
-        conversation=traits.conversation,
+        conversation=traits.conversation if grouped else "",
         select=traits.select,
         prefer=traits.prefer,
         exclude=traits.exclude,

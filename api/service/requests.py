@@ -31,6 +31,11 @@ class Wanted:
     after: str | None = None
 
 
+def may_group(reader: Caller, record: Record) -> bool:
+    """Whether a reader may see which conversation a request belongs to: who guesses its words could test the guess."""
+    return record.request.caller == reader.id or reader.may(Right.PROMPTS_READ)
+
+
 class RequestsService:
     """Shows requests: one's own, or everyone's with `requests.read`; their text only with `prompts.read`.
 

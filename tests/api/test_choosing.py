@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from gateway import telemetry
+from gateway.domain.identity import Right
 from gateway.domain.inference import Durability
-from gateway.v1 import jobs_pb2
+from gateway.v1 import jobs_pb2, requests_pb2
 from tests.api import rpc
 from tests.api.mistakes import Doors, both
 from tests.api.rest import a_quick_world, bearer, body, error_of
-from tests.api.world import CALLERS, KEY, OTHER
+from tests.api.world import ADMIN, CALLERS, KEY, OTHER
 
 RULES = {
     "rules": [
@@ -138,3 +139,23 @@ async def test_a_caller_is_shown_no_model_that_it_may_not_know(doors: Doors):
     assert "down" not in str(own["decisions"][0]["passed_over"])
     missing = await doors.rest.get(f"/api/v1/requests/{request_id}", OTHER)
     assert missing.status_code == 404
+
+
+async def test_which_conversation_a_request_belongs_to_is_for_those_who_may_know_its_words(doors: Doors):
+    """A digest of few words can be guessed."""
+    reader = replace(CALLERS[OTHER], rights=CALLERS[OTHER].rights | {Right.REQUESTS_READ})
+    doors.world.identity.callers = {**CALLERS, OTHER: reader}
+    response = await doors.rest.chat()
+    await doors.settled()
+    request_id = response.headers["x-request-id"]
+    shown: dict[str, str] = {}
+    for key in (KEY, ADMIN, OTHER):
+        facts = (await doors.rest.get(f"/api/v1/requests/{request_id}", key)).json()["facts"]
+        asked = requests_pb2.RequestsServiceGetRequest(id=request_id)
+        spoken = (await doors.requests.Get(asked, metadata=rpc.bearer(key))).request
+        listed = (await doors.rest.get("/api/v1/requests", key)).json()["data"]
+        told = {row["facts"]["conversation"] for row in listed if row["id"] == request_id}
+        assert told == {facts["conversation"]} == {spoken.facts.conversation}
+        shown[key] = facts["conversation"]
+    assert shown[KEY] == shown[ADMIN] != ""
+    assert shown[OTHER] == ""
