@@ -6,17 +6,22 @@ import logging
 from collections.abc import Generator
 
 import pytest
+import structlog
 
+from gateway import telemetry
 from tests.servers import Servers
 
 
 @pytest.fixture(autouse=True)
 def logs_go_where_they_went() -> Generator[None]:
-    """A test that sets logs up leaves no handler behind that writes to a stream of its own, which is closed by then."""
-    root = logging.getLogger()
+    """A test that sets logs up leaves no handler of a closed stream behind, and no logger that is bound to it."""
+    root, before = logging.getLogger(), structlog.get_config()
     handlers, level = list(root.handlers), root.level
     yield
     root.handlers, root.level = handlers, level
+    if structlog.get_config()["processors"] is not before["processors"]:
+        structlog.configure(**before)
+        vars(telemetry.log).pop("bind", None)  # what it was bound to when it was first used
 
 
 @pytest.fixture(scope="session")
