@@ -24,10 +24,16 @@ async def read(request: Request, kind: type[B], settings: Api) -> B:
         first = error.errors(include_url=False)[0]
         if first["type"] == "json_invalid":
             raise InvalidJson from error
-        where = ".".join(str(part) for part in first["loc"])
-        if not where:
-            raise InvalidRequest("The body must be a JSON object.") from error
-        raise InvalidRequest(f"`{where}`: {first['msg']}.", param=where) from error
+        raise refused(error) from error
+
+
+def refused(error: ValidationError) -> InvalidRequest:
+    """The error for a body that is not as it should be, naming its first field that is wrong."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if not where:
+        return InvalidRequest("The body must be a JSON object.")
+    return InvalidRequest(f"`{where}`: {first['msg']}.", param=where)
 
 
 def described(kind: type[BaseModel]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 
+from api.rest import bodies
 from api.service.registry import Discovered, Draft, Imported, Tried
 from gateway.domain.errors import InvalidRequest
 from gateway.domain.inference import Kind
@@ -294,9 +295,7 @@ def merged(there: Registered, patch: Mapping[str, Any]) -> Draft:
     try:
         body = ModelBody.model_validate(_patched(whole, patch))
     except ValidationError as e:
-        first = e.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InvalidRequest(f"`{where}`: {first['msg']}.", param=where) from e
+        raise bodies.refused(e) from e
     return body.draft(whole=False)
 
 
