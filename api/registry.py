@@ -10,9 +10,9 @@ from typing import Annotated, NoReturn
 import typer
 
 from gateway.domain.errors import GatewayError, StorageUnavailable
+from gateway.net.guard import Guard
 from gateway.providers.catalogue import PROVIDERS
 from gateway.providers.credentials import Credentials
-from gateway.providers.guard import Guard
 from gateway.registry.apply import Plan, carry_out, plan_of
 from gateway.registry.checks import Checks
 from gateway.registry.editor import Editor

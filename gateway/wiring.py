@@ -22,11 +22,11 @@ from gateway.limiter import Concurrency, Gate, Limiter
 from gateway.live.beat import Beat, live_of
 from gateway.live.prober import Means, Prober
 from gateway.live.vitals import Vitals
+from gateway.net.guard import Guard
 from gateway.prices import PriceKeeper, PriceTable
 from gateway.providers.catalogue import PROVIDERS, OpenProviders
 from gateway.providers.credentials import Credentials
 from gateway.providers.discovery import Discovery
-from gateway.providers.guard import Guard
 from gateway.providers.ports import CallTimeouts
 from gateway.recorder import Recorder
 from gateway.registry.checks import Checks

@@ -31,10 +31,10 @@ from gateway.domain.registry import Model, Registry
 from gateway.domain.rules import GatewayLoad, RuleSet
 from gateway.domain.secret import Secret
 from gateway.ids import moment_of, new_id
+from gateway.net.guard import Guard
 from gateway.providers.catalogue import PROVIDERS
 from gateway.providers.credentials import Credentials
 from gateway.providers.discovery import Discovery
-from gateway.providers.guard import Guard
 from gateway.registry.checks import Checks, Key
 from gateway.registry.desk import Desk
 from gateway.registry.editor import Editor

@@ -24,6 +24,7 @@ _LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER: Final = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)")
 _PORTS: Final = {"http": 80, "https": 443}
 _LONGEST: Final = 2048
+SETTING: Final = "providers.allow_private_networks"
 EXPECTED: Final = "a plain http or https URL up to and including /v1, such as https://host:8000/v1"
 
 # Names of services that give a machine its identity. They lead to addresses below, which some resolvers hide.
@@ -142,18 +143,23 @@ def _host(written: str) -> str:
     return host
 
 
-def why_not(host: str, *, allow_private: bool) -> str | None:
-    """Why a host, a name or an address in numbers, is never called; None for one that may be called."""
+def why_not(host: str, *, allow_private: bool, setting: str = SETTING) -> str | None:
+    """Why a host, a name or an address in numbers, is never called; None for one that may be called.
+
+    `setting` is the one that forbids private addresses.
+    """
     if host.removesuffix(".") in _NAMES:
         return "a metadata service"
     try:
         address = ip_address(host)
     except ValueError:
         return None
-    return _why_not(address, allow_private=allow_private)
+    return _why_not(address, allow_private=allow_private, setting=setting)
 
 
-def _why_not(address: IPv4Address | IPv6Address, *, allow_private: bool) -> str | None:
+def _why_not(
+    address: IPv4Address | IPv6Address, *, allow_private: bool, setting: str = SETTING
+) -> str | None:
     for network, why in _NEVER:
         if address in network:
             return why
@@ -167,5 +173,5 @@ def _why_not(address: IPv4Address | IPv6Address, *, allow_private: bool) -> str 
         if address in _LOW6 and address != _LOOPBACK6:
             return "an unspecified address" if int(address) == 0 else "an IPv4 address in the guise of IPv6"
     if not allow_private and any(address in network for network in _PRIVATE):
-        return "a private address, which providers.allow_private_networks = false forbids"
+        return f"a private address, which {setting} = false forbids"
     return None

@@ -28,8 +28,8 @@ from typing_extensions import override
 from gateway.domain import errors
 from gateway.domain.errors import GatewayError
 from gateway.domain.secret import MASK, Secret
-from gateway.providers.guard import Guard
-from gateway.providers.http1 import Http1
+from gateway.net.guard import Guard
+from gateway.net.http1 import Http1
 from gateway.providers.ports import CallTimeouts
 from gateway.providers.watch import Watch
 from gateway.settings import Providers

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gateway.net.guard import Guard
 from gateway.providers.credentials import Credentials
 from gateway.providers.discovery import Discovery
-from gateway.providers.guard import Guard
 from gateway.registry.checks import Checks
 from gateway.registry.editor import Editor
 

@@ -27,8 +27,8 @@ from gateway.domain.errors import (
 from gateway.domain.registry import Model
 from gateway.domain.secret import Secret
 from gateway.ids import new_id
+from gateway.net.guard import Guard
 from gateway.providers.credentials import Credentials
-from gateway.providers.guard import Guard
 from gateway.registry.checks import Checks, Wrong, refused
 from gateway.storage.ports import Models, Registered, Save
 

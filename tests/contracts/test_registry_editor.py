@@ -20,9 +20,9 @@ from gateway.domain.errors import (
 )
 from gateway.domain.secret import Secret
 from gateway.feed import Feed
+from gateway.net.guard import Guard
 from gateway.providers.catalogue import PROVIDERS
 from gateway.providers.credentials import Credentials
-from gateway.providers.guard import Guard
 from gateway.registry.checks import Checks
 from gateway.registry.editor import Credential, Draft, Editor
 from gateway.registry.entries import Entries

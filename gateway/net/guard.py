@@ -11,7 +11,7 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from gateway.domain.addresses import Address, why_not
+from gateway.domain.addresses import SETTING, Address, why_not
 from gateway.domain.errors import UpstreamForbidden
 
 Found = tuple[
@@ -38,9 +38,12 @@ async def by_the_system(host: str, port: int) -> Sequence[Found]:
 class Guard:
     """Looks hosts up and lets through what may be called."""
 
-    def __init__(self, *, allow_private: bool, look_up: LookUp = by_the_system) -> None:
-        """`allow_private`: whether models may be on private networks and on this machine."""
+    def __init__(
+        self, *, allow_private: bool, look_up: LookUp = by_the_system, setting: str = SETTING
+    ) -> None:
+        """`allow_private`: whether what is called may be on private networks and on this machine, as `setting` says."""
         self._allow_private = allow_private
+        self._setting = setting
         self._ask = look_up
         self._known: dict[tuple[str, int], tuple[float, Sequence[Found]]] = {}
         self._silent: dict[str, float] = {}
@@ -64,7 +67,7 @@ class Guard:
 
     def check_name(self, host: str) -> None:
         """Raises UpstreamForbidden for a host whose name, or address in numbers, already says that it is not called."""
-        why = why_not(host, allow_private=self._allow_private)
+        why = why_not(host, allow_private=self._allow_private, setting=self._setting)
         if why is not None:
             raise UpstreamForbidden(detail=f"{host} is {why}")
 
@@ -104,7 +107,7 @@ class Guard:
         why = ""
         for each in found:
             address = str(each[4][0])
-            reason = why_not(address, allow_private=self._allow_private)
+            reason = why_not(address, allow_private=self._allow_private, setting=self._setting)
             if reason is None:
                 allowed.append(each)
             else:

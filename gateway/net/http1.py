@@ -1,4 +1,4 @@
-"""HTTP/1.1 to models, on the event loop's own transports with httptools' parser, and a pool of such connections.
+"""HTTP/1.1 on the event loop's own transports with httptools' parser, and a pool of such connections.
 
 A call through httpx2's transport took 1.4 ms of CPU, most of it in the many layers below; here it takes 0.3. It is an
 httpx2 transport all the same, so the SDKs use it too, and its errors are httpx2's.
@@ -20,7 +20,7 @@ import httptools
 import httpx2
 from typing_extensions import override
 
-from gateway.providers.guard import Found, LookUp, by_the_system
+from gateway.net.guard import Found, LookUp, by_the_system
 
 _Origin = tuple[bytes, str, int, str]
 _LONGEST_HEAD: Final = 256 * 1024

@@ -9,9 +9,9 @@ import pytest
 
 from gateway.domain.addresses import parse_address
 from gateway.domain.errors import UpstreamForbidden
+from gateway.net.guard import Guard
+from gateway.net.http1 import Http1
 from gateway.providers.catalogue import open_provider
-from gateway.providers.guard import Guard
-from gateway.providers.http1 import Http1
 from gateway.settings import Providers
 from tests.contracts.upstreams import call, within
 
