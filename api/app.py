@@ -9,13 +9,14 @@ from fastapi import FastAPI
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from fastapi.openapi.utils import get_openapi
 from fastapi_offline import FastAPIOffline
-from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from api.rest import codec, jobs, live, operators, prices, registry, requests, rules, simulations, usage
 from api.rest.door import Door
+from api.rest.endpoints import ENDPOINTS
+from api.rest.endpoints import routes as inference_routes
+from api.rest.inference import Means
 from api.rest.openai import models
-from api.rest.openai.chat import OPENAPI, ChatCompletions
 from api.service.admission import Admission
 from api.service.inference import InferenceService
 from api.service.jobs import JobsService
@@ -111,8 +112,8 @@ def build_app(world: World, services: Services, checks: Callable[[], Mapping[str
         app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, **about)
     # The door answers for every error; Starlette's own layers would answer before it, in no dialect and without an id.
     app.middleware_stack = AsyncExitStackMiddleware(app.router)
-    chat = ChatCompletions(world.identity, services.inference, services.jobs, settings.api)
-    app.router.routes.append(Route("/v1/chat/completions", chat, methods=["POST"]))
+    means = Means(world.identity, services.inference, services.jobs, settings.api)
+    app.router.routes.extend(inference_routes(means))
     app.include_router(models.router(world.identity, services.models))
     app.include_router(live.router(world.identity, services.live))
     app.include_router(registry.router(world.identity, services.registry, settings.api))
@@ -164,7 +165,7 @@ def _describe(app: FastAPI) -> None:
             for operation in (op for path in schema["paths"].values() for op in path.values()):
                 # The function's name says what it is to us; its docstring's first line says it to callers.
                 operation["summary"] = operation.get("description", operation["summary"]).split("\n")[0]
-            schema["paths"]["/v1/chat/completions"] = {"post": OPENAPI}
+            schema["paths"] |= {entry.at: {"post": entry.openapi} for entry in ENDPOINTS}
             schema.setdefault("components", {})["securitySchemes"] = {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "key": {"type": "apiKey", "in": "header", "name": "x-api-key"},

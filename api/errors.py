@@ -35,6 +35,7 @@ TABLE = MappingProxyType(
         "internal_error": Row(500, "INTERNAL", *_FAILING),
         "invalid_json": Row(400, "INVALID_ARGUMENT", *_INVALID),
         "invalid_request": Row(400, "INVALID_ARGUMENT", *_INVALID),
+        "field_not_supported": Row(400, "INVALID_ARGUMENT", *_INVALID),
         "invalid_host": Row(400, "INVALID_ARGUMENT", *_INVALID),
         "body_too_large": Row(413, "RESOURCE_EXHAUSTED", "invalid_request_error", "request_too_large"),
         "head_too_large": Row(431, "RESOURCE_EXHAUSTED", *_INVALID),

@@ -27,6 +27,7 @@ def hints_of(
         select=headers.get("x-gateway-select"),
         prefer=headers.get("x-gateway-prefer"),
         exclude=_names(headers.get("x-gateway-exclude", "")),
+        strict=_flag(headers.get("x-gateway-strict"), "x-gateway-strict"),
         max_cost_usd=usd_of(headers.get("x-gateway-max-cost-usd"), "x-gateway-max-cost-usd"),
         idempotency_key=idempotency_key_of(headers),
         client_request_id=headers.get("x-client-request-id", "")[:_LONGEST] or None,
@@ -67,6 +68,15 @@ def _names(header: str) -> tuple[str, ...]:
     return tuple(filter(None, (part.strip() for part in header.split(","))))
 
 
+def _flag(header: str | None, where: str) -> bool:
+    if header is None:
+        return False
+    word = header.strip().lower()
+    if word not in ("true", "false"):
+        raise InvalidRequest(f"`{where}` must be `true` or `false`.", param=where)
+    return word == "true"
+
+
 def idempotency_key_of(headers: Mapping[str, str]) -> str | None:
     """The Idempotency-Key, quoted or bare. Raises InvalidRequest when it is empty or too long."""
     key = headers.get("idempotency-key")
@@ -93,6 +103,7 @@ def told_of(served: Served) -> dict[str, str]:
         "x-gateway-overhead-ms": "" if served.overhead_ms is None else f"{served.overhead_ms:.2f}",
         "x-gateway-durability": served.durability,
         "x-gateway-workflow-id": served.workflow_id,
+        "x-gateway-dropped": ",".join(served.dropped),
         **_limits(served.standings),
     }
     # A header is Latin-1 and gRPC's metadata ASCII: neither is to refuse an answer for one letter of a name.

@@ -9,7 +9,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from api.service.ask import Hints, read_chat, tags_of
+from api.service.ask import Hints, tags_of
+from api.service.forms import read_chat
 from gateway.domain.errors import GatewayError
 from gateway.domain.health import LiveFacts
 from gateway.domain.identity import AGENT_RIGHTS, Caller, CallerKind

@@ -6,6 +6,7 @@ Nothing here retries or chooses: that is the workflow's. A failure is a value in
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -16,11 +17,14 @@ from time import perf_counter
 from gateway import telemetry, tokens
 from gateway.domain import errors
 from gateway.domain.inference import Attempt, Choice, Failure, InferenceRequest, Outcome, Usage
+from gateway.domain.operations import Operation
 from gateway.domain.prices import Price, cost_of
 from gateway.domain.registry import Model, Registry
 from gateway.limiter import OPEN, Entry, Full, Gate
 from gateway.live.vitals import Vitals
-from gateway.providers.ports import Body, Call, CallTimeouts, Event, Provider, Reply
+from gateway.providers.dialects.bridges import BRIDGES
+from gateway.providers.dialects.ports import Carried, Translator
+from gateway.providers.ports import Attachment, Body, Call, CallTimeouts, Event, Provider, Reply
 
 # A provider answers these before it has done any work: they cost nothing.
 _FREE = frozenset(
@@ -46,7 +50,10 @@ _LOGGED_TEXT = 4 * 1024 * 1024  # bytes of one stream that are kept for the log 
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """What is to be attempted: the request, its body as JSON values, which model, and as which attempt."""
+    """What is to be attempted: the request, its body as JSON values, which model, and as which attempt.
+
+    `files` came with the body, if that was a form.
+    """
 
     request: InferenceRequest
     body: Body
@@ -54,6 +61,7 @@ class Try:
     choice: Choice
     entry: Entry = OPEN  # through the model's limits: left when the attempt ends
     beside: bool = False  # asked while another one had not answered, and not after one that failed
+    files: tuple[Attachment, ...] = ()
 
 
 class Attempts:
@@ -115,8 +123,11 @@ class Attempts:
         """
         running = _Running(wanted, self._vitals)
         try:
-            provider, call = self._prepare(wanted, running)
+            provider, call, carried = self._prepare(wanted, running)
             reply = await provider.complete(call)
+            if carried is not None:
+                dropped = (*carried.dropped, *reply.dropped)
+                reply = replace(reply, body=carried.reply(reply.body), dropped=dropped)
         except asyncio.CancelledError:
             # Whoever cancels this call wants it settled, so the cancellation ends here, as a row of the ledger.
             return running.cancelled(), None
@@ -128,8 +139,8 @@ class Attempts:
         """Call the model and wait for its first event: a stream to read on, or the attempt that failed before it."""
         running = _Running(wanted, self._vitals)
         try:
-            provider, call = self._prepare(wanted, running)
-            stream = Stream(running, provider.stream(call))
+            provider, call, carried = self._prepare(wanted, running)
+            stream = Stream(running, provider.stream(call), carried)
             await stream.peek()
         except asyncio.CancelledError:
             return running.cancelled()
@@ -146,13 +157,24 @@ class Attempts:
         """An attempt that was not made, because the caller had left, or another had answered, before it."""
         return _Running(wanted, self._vitals).skipped()
 
-    def _prepare(self, wanted: Try, running: _Running) -> tuple[Provider, Call]:
+    def _prepare(self, wanted: Try, running: _Running) -> tuple[Provider, Call, Carried | None]:
         registry = self._registry()
         model = registry.models.get(wanted.choice.model)
         if model is None or not model.callable:
             raise errors.ModelNotFound(detail=f"{wanted.choice.model} has left the registry")
         sent = running.begin(model, registry.price(model, datetime.now(UTC)))
-        return self._providers[model.provider], self._call(wanted, model, sent)
+        provider, call = self._providers[model.provider], self._call(wanted, model, sent)
+        if provider.speaks(call.operation, model):
+            return provider, call, None
+        bridge = BRIDGES.get(call.operation)
+        if bridge is None or not provider.speaks(Operation.CHAT, model):
+            raise errors.UpstreamNotFound(
+                detail=f"{model.provider} does not serve {call.operation} at this model"
+            )
+        carried = bridge(call.body)
+        if call.strict and carried.dropped:
+            raise errors.NotCarried(param=carried.dropped[0])
+        return provider, replace(call, operation=Operation.CHAT, body=carried.body), carried
 
     def _call(self, wanted: Try, model: Model, headers: Mapping[str, str]) -> Call:
         left = wanted.request.deadline - datetime.now(UTC)
@@ -165,7 +187,17 @@ class Attempts:
             total=min(left, own.total or usual.total),
         )
         sent = {"x-request-id": wanted.request.id, **headers}
-        return Call(wanted.request.kind, model, wanted.body, timeouts, sent)
+        request = wanted.request
+        return Call(
+            request.kind,
+            model,
+            wanted.body,
+            timeouts,
+            sent,
+            operation=Operation(request.endpoint),
+            files=wanted.files,
+            strict=request.strict,
+        )
 
 
 class Stream:
@@ -174,10 +206,16 @@ class Stream:
     The upstream is read only as fast as the caller takes, so that a slow caller fills no queue of ours.
     """
 
-    def __init__(self, running: _Running, source: AsyncIterator[Event]) -> None:
-        """Nothing is called before `peek`."""
+    def __init__(
+        self, running: _Running, source: AsyncIterator[Event], carried: Carried | None = None
+    ) -> None:
+        """Nothing is called before `peek`. What was `carried` over chat comes back in its own dialect."""
         self._running = running
         self._source = source
+        self._translator: Translator | None = None if carried is None else carried.stream()
+        self._translated: deque[Event] = deque()
+        self.media_type = ""
+        self.dropped: tuple[str, ...] = () if carried is None else carried.dropped
         self._first: Event | None = None
         self._kept: list[bytes] = []
         self._kept_bytes = 0
@@ -213,6 +251,7 @@ class Stream:
             await self._shut()
             raise
         self._running.first_token()
+        self.media_type = self._first.media_type
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """Yield every event. Raises the error by which the stream broke; settles the attempt in every case."""
@@ -242,7 +281,25 @@ class Stream:
 
     async def _next(self) -> Event:
         # The provider bounds the whole stream in time, by the call's own time-outs.
-        return await anext(self._source)
+        if self._translated:
+            return self._translated.popleft()
+        translator = self._translator
+        if translator is None:
+            event = await anext(self._source)
+            self._count(event)
+            return event
+        while not self._translated:
+            try:
+                event = await anext(self._source)
+            except StopAsyncIteration:
+                self._translator = None
+                self._translated.extend(translator.end())
+                break
+            self._count(event)
+            self._translated.extend(translator.feed(event))
+        if not self._translated:
+            raise StopAsyncIteration
+        return self._translated.popleft()
 
     async def _next_or_none(self) -> Event | None:
         try:
@@ -256,12 +313,18 @@ class Stream:
             with suppress(RuntimeError):  # somebody reads it at this moment: it ends with its reader
                 await aclose()
 
-    def _keep(self, event: Event) -> None:
+    def _count(self, event: Event) -> None:
+        """Count what the upstream said, in whatever dialect."""
         if event.text:
             self._texts.append(event.text)
         self._usage = event.usage or self._usage
         self._finish = event.finish_reason or self._finish
         self._upstream_id = event.provider_request_id or self._upstream_id
+        if event.dropped:
+            self.dropped = (*self.dropped, *event.dropped)
+
+    def _keep(self, event: Event) -> None:
+        """Keep what the caller is told, for the log."""
         self._kept_bytes += len(event.data)
         if self._kept_bytes <= _LOGGED_TEXT:
             self._kept.append(event.data)

@@ -16,13 +16,16 @@ from datetime import timedelta
 from time import perf_counter
 from typing import TypeVar
 
+import msgspec
+
 from gateway import telemetry
 from gateway.attempt import Attempts, Stream, Try
 from gateway.domain.errors import Cancelled, GatewayError
 from gateway.domain.inference import Attempt, Choice, Failure, InferenceRequest, Mode, in_order, telling
+from gateway.domain.operations import Operation
 from gateway.hedge import Plan, Race
-from gateway.providers.chat import assemble
-from gateway.providers.ports import Body, Reply
+from gateway.providers.dialects.bridges import assemble
+from gateway.providers.ports import EVENT_STREAM, JSON, Attachment, Body, Reply
 
 T = TypeVar("T")
 Planner = Callable[[int, str, frozenset[str]], Plan | None]
@@ -41,8 +44,9 @@ class Exchange:
         first: Try | None = None,
         plan: Planner | None = None,
         aside: bool = False,
+        files: tuple[Attachment, ...] = (),
     ) -> None:
-        """`body` is the caller's JSON, its values still raw.
+        """`body` is the caller's JSON, its values still raw; `files` came with it, if it was a form.
 
         `first` is the first attempt, if it was let in by its model's limits before; `plan` says whom to ask beside a
         model that does not answer. Nobody waits for one that is `aside`: it takes no room from those for whom somebody
@@ -50,6 +54,7 @@ class Exchange:
         """
         self.request = request
         self.body = body
+        self.files = files
         self.opened: asyncio.Future[Reply | Stream] = asyncio.get_running_loop().create_future()
         self.settled = asyncio.Event()
         self.on_answered: Callable[[], None] = _nobody_asks
@@ -159,9 +164,12 @@ class Exchange:
     def answer(self) -> str | None:
         """The answer as one JSON text for the log; None when there was none."""
         if self._reply is not None:
-            return self._reply.body.decode("utf-8", "replace")
+            return logged(self._reply.body, self._reply.media_type)
         if self._stream is not None and self._stream.chunks:
-            return assemble(self._stream.chunks).decode("utf-8", "replace")
+            if self._stream.media_type != EVENT_STREAM:
+                return logged(b"".join(self._stream.chunks), self._stream.media_type)
+            joined = assemble(Operation(self.request.endpoint), self._stream.chunks)
+            return joined.decode("utf-8", "replace")
         return None
 
     async def _attempt(self, number: int, choice: Choice) -> Attempt:
@@ -196,7 +204,7 @@ class Exchange:
     async def _let_in(self, number: int, choice: Choice) -> Try | Attempt:
         """The try, let in by its model's limits; or the attempt that comes to nothing."""
         first = self.first if number == 1 else None
-        wanted = first or Try(self.request, self.body, number, choice)
+        wanted = first or Try(self.request, self.body, number, choice, files=self.files)
         if choice.wait:
             # Here and not by a timer of the workflow: the engine's are a second coarse, and somebody waits.
             with suppress(TimeoutError):
@@ -259,6 +267,13 @@ async def _surely(ending: asyncio.Task[T]) -> T:
         except asyncio.CancelledError:
             if ending.done():
                 raise
+
+
+def logged(body: bytes, media_type: str) -> str:
+    """An answer as the log keeps it: text as it is, of sound and pictures only what they were."""
+    if media_type == JSON or media_type.startswith("text/"):
+        return body.decode("utf-8", "replace")
+    return msgspec.json.encode({"media_type": media_type, "bytes": len(body)}).decode()
 
 
 def _nobody_asks() -> None:

@@ -13,7 +13,7 @@ from api.auth import authenticate
 from api.headers import hints_of
 from api.rest import http
 from api.rest.wire import JobShape, JobsPage, job_shape
-from api.service.ask import job_ask
+from api.service.forms.job import ENDPOINTS, job_ask
 from api.service.jobs import JobsService
 from gateway.domain.identity import Caller
 from gateway.domain.inference import Status
@@ -30,7 +30,7 @@ _BODY = {
                 "required": ["endpoint", "body"],
                 "additionalProperties": False,
                 "properties": {
-                    "endpoint": {"type": "string", "enum": ["/v1/chat/completions"]},
+                    "endpoint": {"type": "string", "enum": list(ENDPOINTS)},
                     "body": {"type": "object", "description": "What would be posted to the endpoint."},
                     "deadline_s": {"type": "number", "exclusiveMinimum": 0},
                     "metadata": {"type": "object", "additionalProperties": {"type": "string"}},

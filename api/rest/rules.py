@@ -15,7 +15,7 @@ from api.headers import hints_of
 from api.rest import bodies
 from api.rest.decisions import DecisionShape, decision_shape
 from api.rest.http import expected_version
-from api.service.ask import read_chat
+from api.service.forms import read_chat
 from api.service.rules import As, By, Checked, Explained, RulesService
 from gateway.domain.errors import InvalidRequest
 from gateway.domain.identity import Caller, CallerKind

@@ -10,7 +10,7 @@ from datetime import timedelta
 from api.rpc.answered import chat_chunk, chat_response, served_message
 from api.rpc.asked import chat_body
 from api.rpc.door import Call
-from api.service.ask import read_chat
+from api.service.forms import read_chat
 from api.service.inference import InferenceService, OpenStream
 from api.service.served import RequestFailed
 from gateway import telemetry

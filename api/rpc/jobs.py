@@ -12,7 +12,7 @@ from api.rpc.asked import chat_body
 from api.rpc.common import STATUS, failure_message, tokens
 from api.rpc.door import Call
 from api.rpc.values import decimal, limit_of, seconds, timestamp, word_of
-from api.service.ask import job_ask
+from api.service.forms.job import job_ask
 from api.service.jobs import JobsService
 from gateway.domain.errors import InvalidRequest
 from gateway.domain.jobs import Job

@@ -7,7 +7,7 @@ from api.rpc.decisions import decision_message, duration
 from api.rpc.door import Call
 from api.rpc.simulations import simulation_message, wanted_of
 from api.rpc.values import limit_of, timestamp
-from api.service.ask import read_chat
+from api.service.forms import read_chat
 from api.service.rules import As, By, Explained, RulesService
 from api.service.simulations import SimulationsService
 from gateway.domain.errors import InvalidRequest

@@ -73,7 +73,7 @@ def accept(
         id=request_id,
         kind=ask.kind,
         mode=terms.mode,
-        endpoint=ask.endpoint,
+        endpoint=ask.operation.value,
         door=ask.door,
         caller=caller.id,
         model=ask.model,
@@ -97,6 +97,7 @@ def accept(
         decision=decisions.tell(decision),
         estimates=router.estimates(decision, asked, at) if _bounded(limits, decision) else {},
         log_content=said.log_content,
+        strict=ask.strict,
     )
     return request, decision
 

@@ -20,7 +20,7 @@ from gateway.domain.rules import Decision
 from gateway.exchange import Exchange, Planner
 from gateway.hedge import Hedges
 from gateway.limiter import Limiter, Taken, Wait
-from gateway.providers.ports import Body
+from gateway.providers.ports import Attachment, Body
 
 NOTHING: Final = Taken()
 ALWAYS: Final = frozenset(Then)
@@ -48,7 +48,13 @@ class Admission:
             raise RequestFailed(_over(taken), served)
         return taken
 
-    async def first(self, request: InferenceRequest, body: Body, served: Served) -> Try | None:
+    async def first(
+        self,
+        request: InferenceRequest,
+        body: Body,
+        served: Served,
+        files: tuple[Attachment, ...] = (),
+    ) -> Try | None:
         """The first attempt, let in by its model's limits; None where nothing may be tried.
 
         Raises RequestFailed as RateLimited where every candidate is at a limit.
@@ -58,7 +64,7 @@ class Admission:
         if isinstance(choice, str):
             return None
         others = (name for name in request.candidates if name != choice.model)
-        admitted = await self.attempts.admit(Try(request, body, 1, choice), others)
+        admitted = await self.attempts.admit(Try(request, body, 1, choice, files=files), others)
         if isinstance(admitted, Attempt):
             telemetry.THROTTLED.labels(_AT_A_MODEL).inc()
             failure = admitted.failure

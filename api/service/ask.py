@@ -1,9 +1,9 @@
-"""Reading what is asked: a chat request in OpenAI's dialect, its unknown fields left as the bytes they are."""
+"""Reading what is asked: what all operations have alike; unknown fields are left as the bytes they are."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
@@ -11,12 +11,12 @@ from typing import TypeVar
 
 import msgspec
 
-from api.service.traits import Message, measure
 from gateway.domain.errors import InvalidJson, InvalidRequest
 from gateway.domain.inference import Durability, Kind, Traits
+from gateway.domain.operations import Operation
 from gateway.domain.registry import BY_TAGS
 from gateway.domain.tags import parse_tags
-from gateway.providers.ports import Body
+from gateway.providers.ports import Attachment, Body
 
 T = TypeVar("T")
 _LONGEST = 256  # characters of a model name, a tag, a client's own request id
@@ -28,11 +28,7 @@ _PREFERENCES = ("cost", "latency", "quality")
 _PATH = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
 
 
-class _StreamOptions(msgspec.Struct):
-    include_usage: bool | None = None
-
-
-class _Own(msgspec.Struct, forbid_unknown_fields=True):
+class Own(msgspec.Struct, forbid_unknown_fields=True):
     """Our field `gateway` in the body; it never reaches a provider."""
 
     deadline_s: float | None = None
@@ -43,20 +39,9 @@ class _Own(msgspec.Struct, forbid_unknown_fields=True):
     prefer: str | None = None
     exclude: list[str] = []
     max_cost_usd: Decimal | None = None
+    strict: bool | None = None
 
 
-class _Chat(msgspec.Struct):
-    """The fields of a chat request that the gateway itself reads."""
-
-    model: str
-    messages: list[Message]
-    stream: bool | None = None
-    stream_options: _StreamOptions | None = None
-    metadata: dict[str, str] | None = None
-    gateway: _Own | None = None
-
-
-_chat = msgspec.json.Decoder(_Chat)
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -72,6 +57,7 @@ class Hints:
     prefer: str | None = None
     exclude: tuple[str, ...] = ()
     max_cost_usd: Decimal | None = None
+    strict: bool = False
     idempotency_key: str | None = None
     client_request_id: str | None = None
     traceparent: str = ""
@@ -81,10 +67,12 @@ class Hints:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One inference request as its caller put it. `body` has our own field taken out."""
+    """One inference request as its caller put it. `body` has our own field taken out.
 
-    kind: Kind
-    endpoint: str
+    `files` came with it, if it was a form. `strict` wants a refusal rather than a field that is dropped.
+    """
+
+    operation: Operation
     door: str
     model: str
     body: Body
@@ -97,28 +85,63 @@ class Ask:
     metadata: Mapping[str, str]
     traits: Traits
     hints: Hints
+    files: tuple[Attachment, ...] = ()
+    strict: bool = False
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of model that is asked."""
+        return self.operation.kind
+
+    @property
+    def endpoint(self) -> str:
+        """The path of the operation."""
+        return self.operation.value
 
 
-def read_chat(raw: bytes, hints: Hints, *, door: str) -> Ask:
-    """Read a chat request. Raises InvalidJson, or InvalidRequest naming the field and what it should be."""
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What the form of an operation found in a body: the fields that every operation has, and what was measured."""
+
+    model: str
+    stream: bool
+    wants_usage: bool
+    metadata: Mapping[str, str]
+    own: Own
+    traits: Callable[[Body, int, Mapping[str, str]], Traits]
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """What came in: the JSON text, or a form's fields as JSON with its files apart."""
+
+    raw: bytes
+    files: tuple[Attachment, ...] = ()
+
+
+Form = Callable[[bytes], Read]
+"""Reads the fields of one operation. Raises msgspec's errors for what is no JSON or of a wrong type, InvalidRequest."""
+
+
+def ask_of(operation: Operation, form: Form, incoming: Incoming, hints: Hints, *, door: str) -> Ask:
+    """Read a request. Raises InvalidJson, or InvalidRequest naming the field and what it should be."""
+    raw = incoming.raw
     try:
-        chat = _chat.decode(raw)
+        read = form(raw)
         body = _object.decode(raw)
     except msgspec.ValidationError as e:
         raise wrong_field(e) from e
     except msgspec.DecodeError as e:
-        raise InvalidJson(f"The request body is not valid JSON: {_reason(e)}") from e
+        raise InvalidJson(f"The request body is not valid JSON: {reason_of(e)}") from e
     except UnicodeDecodeError as e:
         raise InvalidJson("The request body is not valid UTF-8.") from e
     except RecursionError as e:
         raise InvalidRequest("The request body is nested too deeply.") from e
-    if not chat.model or len(chat.model) > _LONGEST:
+    if not read.model or len(read.model) > _LONGEST:
         raise InvalidRequest(f"`model` must be a name of 1 to {_LONGEST} characters.", param="model")
-    if chat.model.startswith(BY_TAGS):
-        _check_selection(chat.model.removeprefix(BY_TAGS), "model")
-    if not chat.messages:
-        raise InvalidRequest("`messages` must have at least one message.", param="messages")
-    own = chat.gateway or _Own()
+    if read.model.startswith(BY_TAGS):
+        _check_selection(read.model.removeprefix(BY_TAGS), "model")
+    own = read.own
     if "gateway" in body:
         del body["gateway"]
         raw = msgspec.json.encode(body)
@@ -126,28 +149,27 @@ def read_chat(raw: bytes, hints: Hints, *, door: str) -> Ask:
         text = raw.decode()
     except UnicodeDecodeError as e:
         raise InvalidJson(f"The request body is not valid UTF-8 at byte {e.start}.") from e
-    metadata = _checked({**(chat.metadata or {}), **own.metadata}, "metadata")
-    stream = bool(chat.stream)
-    traits = measure(chat.messages, body, len(raw), metadata, stream=stream)
+    metadata = checked({**read.metadata, **own.metadata}, "metadata")
     return Ask(
-        kind=Kind.CHAT,
-        endpoint="/v1/chat/completions",
+        operation=operation,
         door=door,
-        model=chat.model,
+        model=read.model,
         body=body,
         text=text,
-        stream=stream,
-        wants_usage=bool(chat.stream_options and chat.stream_options.include_usage),
-        deadline=_deadline(own.deadline_s) or hints.deadline,
+        stream=read.stream,
+        wants_usage=read.wants_usage,
+        deadline=deadline_of(own.deadline_s) or hints.deadline,
         durability=_durability(own.durability or hints.durability),
-        tags=_checked({**hints.tags, **own.tags}, "gateway.tags"),
+        tags=checked({**hints.tags, **own.tags}, "gateway.tags"),
         metadata=metadata,
-        traits=_wishes(traits, own, hints),
+        traits=_wishes(read.traits(body, len(raw), metadata), own, hints),
         hints=hints,
+        files=incoming.files,
+        strict=hints.strict if own.strict is None else own.strict,
     )
 
 
-def _wishes(traits: Traits, own: _Own, hints: Hints) -> Traits:
+def _wishes(traits: Traits, own: Own, hints: Hints) -> Traits:
     """The traits with what the caller would rather have; the body's word goes before a header's."""
     select, where_select = _said(own.select, hints.select, "select")
     prefer, where_prefer = _said(own.prefer, hints.prefer, "prefer")
@@ -197,43 +219,6 @@ def _check_selection(text: str, where: str) -> None:
         raise InvalidRequest(f"`{where}`: {e}.", param=where) from e
 
 
-class _Job(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of a new job; what is to be done stays raw."""
-
-    endpoint: str
-    body: msgspec.Raw
-    deadline_s: float | None = None
-    metadata: dict[str, str] = {}
-    deliver: dict[str, msgspec.Raw] = {}
-
-
-_job = msgspec.json.Decoder(_Job)
-
-
-def job_ask(raw: bytes, hints: Hints, *, door: str, channels: frozenset[str] = frozenset()) -> Ask:
-    """Read the body of a new job: `{endpoint, body, deadline_s?, metadata?, deliver?}`. Raises as `read_chat`."""
-    try:
-        job = _job.decode(raw)
-    except msgspec.ValidationError as e:
-        raise wrong_field(e) from e
-    except msgspec.DecodeError as e:
-        raise InvalidJson(f"The request body is not valid JSON: {_reason(e)}") from e
-    except UnicodeDecodeError as e:
-        raise InvalidJson("The request body is not valid UTF-8.") from e
-    if job.endpoint != "/v1/chat/completions":
-        raise InvalidRequest("`endpoint` must be `/v1/chat/completions`.", param="endpoint")
-    for channel in job.deliver:
-        if channel not in channels:
-            raise InvalidRequest(
-                f"This gateway has no delivery channel `{channel}`: leave it out and ask for the job by its id.",
-                param=f"deliver.{channel}",
-            )
-    ask = read_chat(bytes(job.body), hints, door=door)
-    deadline = _deadline(job.deadline_s, "deadline_s") or ask.deadline
-    metadata = _checked({**ask.metadata, **job.metadata}, "metadata")
-    return replace(ask, deadline=deadline, metadata=metadata)
-
-
 def wrong_field(error: msgspec.ValidationError) -> InvalidRequest:
     """Our error for a field of a wrong type: msgspec's own words, with the path as the parameter."""
     words = str(error)
@@ -251,11 +236,13 @@ def wrong_field(error: msgspec.ValidationError) -> InvalidRequest:
     return InvalidRequest(f"{said} at `{path}`." if path else f"{said}.", param=path or None)
 
 
-def _reason(error: msgspec.DecodeError) -> str:
+def reason_of(error: msgspec.DecodeError) -> str:
+    """What is wrong with a JSON text, and where."""
     return str(error).removeprefix("JSON is malformed: ")
 
 
-def _deadline(seconds: float | None, where: str = "gateway.deadline_s") -> timedelta | None:
+def deadline_of(seconds: float | None, where: str = "gateway.deadline_s") -> timedelta | None:
+    """A deadline in seconds, if one is said. Raises InvalidRequest naming `where` it stands."""
     if seconds is None:
         return None
     if not 0 < seconds <= _LONGEST_DEADLINE:
@@ -271,7 +258,8 @@ def _durability(word: str | None) -> Durability | None:
     return Durability(word)
 
 
-def _checked(pairs: Mapping[str, str], where: str) -> Mapping[str, str]:
+def checked(pairs: Mapping[str, str], where: str) -> Mapping[str, str]:
+    """Tags or metadata within their bounds. Raises InvalidRequest naming `where` they stand."""
     if len(pairs) > _MOST_TAGS:
         raise InvalidRequest(f"`{where}` has more than {_MOST_TAGS} entries.", param=where)
     for name, value in pairs.items():
@@ -286,7 +274,7 @@ def tags_of(header: str, where: str = "x-gateway-tags") -> Mapping[str, str]:
     for part in filter(None, (p.strip() for p in header.split(","))):
         name, _, value = part.partition("=")
         pairs[name.strip()] = value.strip()
-    return _checked(pairs, where)
+    return checked(pairs, where)
 
 
 def usd_of(header: str | None, where: str) -> Decimal | None:

@@ -66,6 +66,7 @@ class OpenStream:
         self._exchange = exchange
         self._stream = stream
         self._usage = usage
+        self.media_type = stream.media_type
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """Yield the events that the caller is to see. Raises RequestFailed when the stream breaks.
@@ -127,6 +128,7 @@ class InferenceService:
         if not isinstance(opened, Reply):
             raise TypeError("a stream came for a request that asked for none")
         _note(served, exchange)
+        served.dropped = opened.dropped
         return opened, served
 
     async def stream(self, caller: Caller, ask: Ask) -> OpenStream:
@@ -136,6 +138,7 @@ class InferenceService:
         if not isinstance(opened, Stream):
             raise TypeError("a whole answer came for a request that asked for a stream")
         _note(served, exchange)
+        served.dropped = opened.dropped
         return OpenStream(exchange, opened, served, usage=ask.wants_usage)
 
     async def close(self, grace: timedelta) -> int:
@@ -193,12 +196,14 @@ class InferenceService:
                 await self._exchanges.room(_PATIENCE)
                 if self._closing:
                     raise ShuttingDown(retry_after=_RETRY_SOON)
-            first = await self._admission.first(request, ask.body, served)
+            first = await self._admission.first(request, ask.body, served, ask.files)
         except BaseException:
             self._admission.limiter.give_back(taken)
             raise
         plan = self._admission.planner(decision, request)
-        exchange = Exchange(request, ask.body, self._admission.attempts, first=first, plan=plan)
+        exchange = Exchange(
+            request, ask.body, self._admission.attempts, first=first, plan=plan, files=ask.files
+        )
         if is_estimated(taken):
             self._run_beside(self._admission.correct(exchange, taken))
         if request.durability is Durability.START_FIRST or self._engine.crowded:

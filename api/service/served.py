@@ -26,6 +26,7 @@ class Served:
     overhead_ms: float | None = None
     workflow_id: str = ""
     standings: tuple[Standing, ...] = ()
+    dropped: tuple[str, ...] = ()
 
 
 class RequestFailed(Exception):

@@ -59,6 +59,15 @@ _text = msgspec.json.Decoder(str)
 _words = msgspec.json.Decoder(list[str])
 
 
+def measured(fields: Sequence[str], body: Body, size: int, metadata: Mapping[str, str]) -> Traits:
+    """The traits of a request that is no conversation: its tokens are those of these fields."""
+    return Traits(
+        input_tokens=sum(_tokens(body[name]) for name in fields if name in body),
+        body_bytes=size,
+        conversation=_named(metadata, body),
+    )
+
+
 def measure(
     messages: Sequence[Message], body: Body, size: int, metadata: Mapping[str, str], *, stream: bool
 ) -> Traits:
@@ -136,16 +145,21 @@ def _needs(body: Body, counted: _Counted, *, stream: bool) -> tuple[str, ...]:
 
 def _conversation(messages: Sequence[Message], body: Body, metadata: Mapping[str, str]) -> str:
     """A digest of what names the conversation, or else of who speaks and how it opened: that stays while it grows."""
-    named = metadata.get("conversation_id") or _text_of(body.get("prompt_cache_key"))
-    digest = sha256(named.encode("utf-8", "surrogatepass"))
-    if not named:
-        digest.update(body.get("safety_identifier", _NOTHING))
-        digest.update(body.get("user", _NOTHING))
-        for message in messages[:_OPENING]:
-            digest.update(memoryview(message.content)[:_HASHED])
-            if message.role == "user":
-                break
+    if named := _named(metadata, body):
+        return named
+    digest = sha256(body.get("safety_identifier", _NOTHING))
+    digest.update(body.get("user", _NOTHING))
+    for message in messages[:_OPENING]:
+        digest.update(memoryview(message.content)[:_HASHED])
+        if message.role == "user":
+            break
     return digest.hexdigest()[:16]
+
+
+def _named(metadata: Mapping[str, str], body: Body) -> str:
+    """The digest of the conversation's name; empty if it has none."""
+    named = metadata.get("conversation_id") or _text_of(body.get("prompt_cache_key"))
+    return sha256(named.encode("utf-8", "surrogatepass")).hexdigest()[:16] if named else ""
 
 
 def _tokens(raw: bytes | msgspec.Raw) -> int:

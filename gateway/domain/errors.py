@@ -59,6 +59,12 @@ class InvalidRequest(GatewayError):
     code = "invalid_request"
 
 
+class NotCarried(GatewayError):
+    """A field of the request cannot be carried over to this model, and the request is strict."""
+
+    code = "field_not_supported"
+
+
 class InvalidHost(GatewayError):
     """The Host header names no host that this gateway serves."""
 

@@ -230,10 +230,11 @@ class Traits:
 class InferenceRequest:
     """An accepted request: the input of its workflow, and all that its ledger row says of the asking side.
 
-    `id` is a UUIDv7, the workflow's id too. `body` is the caller's JSON in OpenAI's dialect, less our own field.
+    `id` is a UUIDv7, the workflow's id too. `endpoint` is the operation (`domain.operations`), and so the dialect of
+    `body`: the caller's JSON, less our own field; files that came with a form are told of in it, and kept elsewhere.
     `origin` names the process that holds the caller's connection (empty for a job). `candidates` are the best of
     those that the door's decision left; `decision` is that decision as it is kept (`gateway/decisions.py`).
-    `log_content` None leaves it to the settings.
+    `log_content` None leaves it to the settings. `strict` refuses a model to which some field cannot be carried over.
     """
 
     id: str
@@ -264,6 +265,7 @@ class InferenceRequest:
     decision: str = ""
     estimates: Mapping[str, Decimal] = field(default_factory=dict)
     log_content: bool | None = None
+    strict: bool = False
 
 
 @dataclass(frozen=True, slots=True)

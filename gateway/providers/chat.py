@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass
-from typing import Any, Final, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import msgspec
 
 from gateway.domain import errors
-from gateway.domain.errors import GatewayError
-from gateway.domain.secret import Secret
-from gateway.providers.http import Answer, Judge, complaint_of, judged, refusal, said
-from gateway.providers.ports import Body, Event, Reply
-from gateway.providers.sse import EventStream, EventTooLong
+from gateway.providers.http import said
+from gateway.providers.ports import JSON, Body, Call, Event, Reply
 from gateway.providers.usage import Told, read_told, usage_of
-
-DONE: Final = b"[DONE]"
-DRAIN: Final = 0.1
-_NOT_A_STREAM = frozenset({"text/html", "application/json", "application/xhtml+xml"})
-
+from gateway.providers.wire import Outgoing, Reading, complained
 
 # ---- what is read of a body --------------------------------------------------------------------------------------
 _null = msgspec.Raw(b"null")
@@ -93,15 +83,6 @@ def _text(delta: _Delta) -> str:
 
 
 # ---- replies and events ------------------------------------------------------------------------------------------
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """How a provider's answers are read: its view of complaints, what to mask, and how long an answer may be."""
-
-    limit: int
-    judge: Judge | None = None
-    secret: Secret | None = None
-
-
 def read_reply(body: bytes, reading: Reading, request_id: str | None = None) -> Reply:
     """A whole answer. Raises UpstreamMalformed, or what an error object in a successful answer stands for."""
     try:
@@ -111,7 +92,7 @@ def read_reply(body: bytes, reading: Reading, request_id: str | None = None) -> 
         raise errors.UpstreamMalformed(detail=f"{error}: {said(body, reading.secret)}", status=200) from error
     if whole.choices is None:
         if _says(whole.error) or whole.object == "error":
-            raise _complained(body, reading, errors.UpstreamUnavailable)
+            raise complained(body, reading, errors.UpstreamUnavailable)
         raise errors.UpstreamMalformed(
             detail=f"an answer without choices: {said(body, reading.secret)}", status=200
         )
@@ -129,7 +110,7 @@ def read_event(data: bytes, reading: Reading, request_id: str | None = None) -> 
         raise errors.UpstreamMalformed(detail=f"{error}: {said(data, reading.secret)}", status=200) from error
     choices, usage = chunk.choices, usage_of(chunk.usage)
     if (_says(chunk.error) or chunk.object == "error") and not choices:
-        raise _complained(data, reading, errors.UpstreamBroken)
+        raise complained(data, reading, errors.UpstreamBroken)
     text, finish = "", None
     for choice in choices or ():
         if choice.delta is not None:
@@ -140,96 +121,6 @@ def read_event(data: bytes, reading: Reading, request_id: str | None = None) -> 
 
 def _says(error: msgspec.Raw) -> bool:
     return bytes(error) != b"null"
-
-
-def _complained(body: bytes, reading: Reading, otherwise: type[GatewayError]) -> GatewayError:
-    """The error for a complaint that came with status 200; a status inside of it counts as long as no stream runs."""
-    complaint = complaint_of(msgspec.json.decode(body))
-    if otherwise is errors.UpstreamUnavailable and len(complaint.code) == 3 and complaint.code.isdigit():
-        status = int(complaint.code)
-        if 400 <= status <= 599:
-            return refusal(status, {}, body, reading.judge, reading.secret)
-    kind = judged(complaint, reading.judge) or otherwise
-    return kind(detail=said(body, reading.secret), status=200)
-
-
-async def complete(answer: Answer, reading: Reading) -> Reply:
-    """Read a whole answer. Raises whatever an attempt can fail with once the upstream has answered."""
-    if answer.status != 200:
-        raise await _refused(answer, reading)
-    return read_reply(await answer.read(reading.limit), reading, answer.request_id)
-
-
-async def events(answer: Answer, reading: Reading) -> AsyncGenerator[Event]:
-    """Yield a streamed answer's events. Raises like `complete`, and UpstreamBroken if it ends before its end.
-
-    A stream is complete with `[DONE]`, or where its server sends none, with a finish reason and an orderly end of the
-    body.
-    """
-    await _must_stream(answer, reading)
-    stream, finished, request_id = EventStream(reading.limit), False, answer.request_id
-    async with aclosing(answer.chunks()) as chunks:
-        try:
-            async for chunk in chunks:
-                for name, data in stream.feed(chunk):
-                    if data.startswith(DONE):
-                        await _drain(chunks)
-                        return
-                    if not data:
-                        continue  # how some servers keep a connection alive
-                    event = _event(name, data, reading, request_id)
-                    finished = finished or event.finish_reason is not None
-                    yield event
-        except EventTooLong as error:
-            detail = f"an event is longer than {reading.limit} bytes"
-            raise errors.UpstreamMalformed(detail=detail, status=200) from error
-    for name, data in stream.close():
-        if data.startswith(DONE):
-            return
-        if not data:
-            continue
-        try:
-            event = _event(name, data, reading, request_id)
-        except errors.UpstreamMalformed as error:
-            raise errors.UpstreamBroken(
-                detail="the stream ended in the middle of an event", status=200
-            ) from error
-        finished = finished or event.finish_reason is not None
-        yield event
-    if not finished:
-        raise errors.UpstreamBroken(detail="the stream ended without a finish reason or [DONE]", status=200)
-
-
-async def _must_stream(answer: Answer, reading: Reading) -> None:
-    """Raise what is wrong with an answer that is no stream."""
-    if answer.status != 200:
-        raise await _refused(answer, reading)
-    if answer.media_type in _NOT_A_STREAM:
-        body = await answer.read(reading.limit)
-        read_reply(body, reading)  # which says what is wrong with it, if it is not simply a whole answer
-        raise errors.UpstreamMalformed(detail="a whole answer where a stream was asked for", status=200)
-
-
-def _event(name: bytes, data: bytes, reading: Reading, request_id: str | None) -> Event:
-    event = read_event(data, reading, request_id)
-    if name == b"error":
-        raise _complained(data, reading, errors.UpstreamBroken)
-    return event
-
-
-async def _refused(answer: Answer, reading: Reading) -> GatewayError:
-    body = b"".join([chunk async for chunk in answer.chunks()])
-    return refusal(answer.status, answer.headers, body, reading.judge, reading.secret)
-
-
-async def _drain(chunks: AsyncIterator[bytes]) -> None:
-    """Read what is left after `[DONE]`, which is nothing, so that the connection can be used again."""
-    try:
-        async with asyncio.timeout(DRAIN):
-            async for _ in chunks:
-                pass
-    except (TimeoutError, GatewayError):
-        return
 
 
 # ---- what is sent ------------------------------------------------------------------------------------------------
@@ -251,6 +142,31 @@ def outgoing(body: Body, model: str, *, stream: bool) -> bytes:
         return msgspec.json.encode(sent)  # not ours to mend: the upstream says what it thinks of it
     sent["stream_options"] = {**(options or {}), "include_usage": True}
     return msgspec.json.encode(sent)
+
+
+class Chat:
+    """The wire of chat completions."""
+
+    @property
+    def binary(self) -> bool:
+        """It is always events."""
+        return False
+
+    def outgoing(self, call: Call, *, stream: bool) -> Outgoing:
+        """As `outgoing`, which asks for usage in a stream."""
+        return Outgoing(outgoing(call.body, call.model.upstream_model, stream=stream))
+
+    def reply(self, body: bytes, reading: Reading, request_id: str | None, media_type: str = JSON) -> Reply:
+        """As `read_reply`."""
+        del media_type  # many servers call their JSON something else
+        return read_reply(body, reading, request_id)
+
+    def event(self, name: bytes, data: bytes, reading: Reading, request_id: str | None) -> Event:
+        """As `read_event`."""
+        event = read_event(data, reading, request_id)
+        if name == b"error":
+            raise complained(data, reading, errors.UpstreamBroken)
+        return event
 
 
 # ---- what is kept ------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import Protocol
 import msgspec
 
 from gateway.domain.inference import Kind, Usage
+from gateway.domain.operations import Operation
 from gateway.domain.registry import Model
 
 Body = Mapping[str, msgspec.Raw]
@@ -25,11 +26,26 @@ class CallTimeouts:
     total: timedelta
 
 
+JSON = "application/json"
+EVENT_STREAM = "text/event-stream"
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file that came with a form: in which field, under which name, as what. Its bytes are never logged."""
+
+    field: str
+    filename: str
+    media_type: str
+    data: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One attempt's call of one model. `body` is OpenAI's dialect; the provider sets `model` and stream options itself.
+    """One attempt's call of one model. `body` is in the dialect of `operation`; the provider sets `model` itself.
 
     `headers` are ours to the upstream (traceparent, x-request-id); the credential is the provider's own affair.
+    `files` came with a form, whose other fields are the body. `strict` refuses (NotCarried) what would be dropped.
     """
 
     kind: Kind
@@ -37,21 +53,33 @@ class Call:
     body: Body
     timeouts: CallTimeouts
     headers: Mapping[str, str] = field(default_factory=dict)
+    operation: Operation = Operation.CHAT
+    files: tuple[Attachment, ...] = ()
+    strict: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A complete answer: `body` is the JSON to hand on as it came; `usage` is None when the upstream did not say."""
+    """A complete answer: `body` is to be handed on as it came; `usage` is None when the upstream did not say.
+
+    `media_type` is what the body is: JSON, or sound. `dropped` names fields that could not be carried over.
+    """
 
     body: bytes
     usage: Usage | None = None
     finish_reason: str | None = None
     provider_request_id: str | None = None
+    media_type: str = JSON
+    dropped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
     """One event of a stream: `data` is the JSON to hand on as it came (without `data: `), never `[DONE]`.
+
+    `name` is the event's own (`event: `), where the dialect has names. A stream that is no event stream says so by the
+    `media_type` of all its events: then `data` are bytes as they came. `dropped`, of the first, names fields that could
+    not be carried over.
 
     `usage_only` marks the closing chunk that carries usage and no choice: it is left out if the caller did not ask.
     `text` is the content in it, for estimates and first-token times; empty where there is none.
@@ -63,14 +91,23 @@ class Event:
     usage_only: bool = False
     finish_reason: str | None = None
     provider_request_id: str | None = None
+    name: str = ""
+    media_type: str = EVENT_STREAM
+    dropped: tuple[str, ...] = ()
 
 
 class Provider(Protocol):
     """A way to call models. It never retries; what goes wrong is raised as an error of `domain.errors`.
 
+    It is called with operations that it speaks, and answers in their dialects, whatever its upstream's own is.
+
     Raises UpstreamUnavailable, UpstreamTimeout, UpstreamRateLimited, UpstreamMalformed, UpstreamBroken, UpstreamAuth,
     UpstreamNotFound, UpstreamRejected, ContextTooLong, ContentFiltered. The upstream's words go into `detail` only.
     """
+
+    def speaks(self, operation: Operation, model: Model) -> bool:
+        """Whether it takes this operation for the model; chat, which others can be carried over, included."""
+        ...
 
     async def complete(self, call: Call) -> Reply:
         """Make the call and wait for the whole answer."""

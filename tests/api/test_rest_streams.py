@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-import api.rest.openai.chat
+import api.rest.inference
 from gateway.domain.inference import Mode, Outcome, Status
 from tests.api.rest import a_quick_world, body, error_of, request_bytes, script, serving, told
 from tests.api.rpc import a_day, until
@@ -214,7 +214,7 @@ async def test_a_caller_who_does_not_read_holds_the_upstream_back(rest, world):
 
 
 async def test_a_caller_who_never_reads_is_cut_off_after_the_deadline(rest, world, monkeypatch):
-    monkeypatch.setattr(api.rest.openai.chat, "_LATE", 0.1)
+    monkeypatch.setattr(api.rest.inference, "_LATE", 0.1)
     asked = script(**_FLOOD) | {"gateway": {"deadline_s": 1}}
     async with opened(rest, asked, receive_buffer=4096) as reader:
         await reader.readuntil(b"data: ")

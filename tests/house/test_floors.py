@@ -16,7 +16,10 @@ def words(contract, option):
 
 def adapters(kind):
     """The adapters of a port: packages beside it."""
-    packages = {each.parent.name for each in (ROOT / "gateway" / kind).glob("*/__init__.py")} - {"ports"}
+    packages = {each.parent.name for each in (ROOT / "gateway" / kind).glob("*/__init__.py")} - {
+        "ports",
+        "dialects",
+    }
     return {f"gateway.{kind}.{name}" for name in packages}
 
 

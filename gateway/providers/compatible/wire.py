@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.domain.errors import ContextTooLong, GatewayError
 from gateway.domain.secret import Secret
 from gateway.providers.http import Complaint
-from gateway.providers.ports import Call
+from gateway.providers.ports import JSON, Call
 
 # The one place where an error is told by its words: these servers give no code for a prompt that is too long.
 _TOO_LONG = (
@@ -24,10 +24,10 @@ def judge(complaint: Complaint) -> type[GatewayError] | None:
     return ContextTooLong if any(words in message for words in _TOO_LONG) else None
 
 
-def headers(call: Call, secret: Secret | None) -> dict[str, str]:
+def headers(call: Call, secret: Secret | None, media_type: str = JSON) -> dict[str, str]:
     """The request's headers: the model's own, the call's, and the credential last, so that nothing replaces it."""
     sent = {
-        "content-type": "application/json",
+        "content-type": media_type,
         "accept": "*/*",
         # Answers are short or streamed: packing them would cost both sides more than it saves.
         "accept-encoding": "identity",

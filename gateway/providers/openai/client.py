@@ -12,13 +12,15 @@ import openai
 from openai import AsyncOpenAI, AsyncStream, Omit
 from typing_extensions import override
 
+from gateway.domain.operations import Operation
+from gateway.domain.registry import Model
 from gateway.domain.secret import Secret
-from gateway.providers import chat
-from gateway.providers.chat import Reading
 from gateway.providers.credentials import Credentials
+from gateway.providers.endpoints import WIRES
 from gateway.providers.http import FOREIGN, Answer, Deadlines, Pool, address, refusal, trouble
 from gateway.providers.openai.wire import BASE_URL, headers, judge
 from gateway.providers.ports import Call, Event, Reply
+from gateway.providers.wire import Outgoing, Reading, complete, events
 from gateway.settings import Providers
 
 CLIENTS: Final = 256
@@ -39,7 +41,7 @@ class _Client(AsyncOpenAI):
 
 
 class OpenAI:
-    """Calls chat completions through `AsyncOpenAI`, one client for each address and credential over one pool."""
+    """Calls OpenAI through `AsyncOpenAI`, one client for each address and credential over one pool."""
 
     def __init__(self, settings: Providers, credentials: Credentials | None = None) -> None:
         """Connect nowhere yet. `credentials` are those of all providers of the process."""
@@ -53,17 +55,22 @@ class OpenAI:
             transport=self._pool, trust_env=False, follow_redirects=False, timeout=None, cookies=jar
         )
 
+    def speaks(self, operation: Operation, model: Model) -> bool:
+        """Whatever has a wire."""
+        del model
+        return operation in WIRES
+
     async def complete(self, call: Call) -> Reply:
         """Make the call and wait for the whole answer."""
         answer, reading = await self._ask(call, stream=False)
         async with answer:
-            return await chat.complete(answer, reading)
+            return await complete(answer, WIRES[call.operation], reading)
 
     async def stream(self, call: Call) -> AsyncGenerator[Event]:
         """Make the call and yield its events as they come."""
         answer, reading = await self._ask(call, stream=True)
-        async with answer, aclosing(chat.events(answer, reading)) as events:
-            async for event in events:
+        async with answer, aclosing(events(answer, WIRES[call.operation], reading)) as found:
+            async for event in found:
                 yield event
 
     async def close(self) -> None:
@@ -74,12 +81,12 @@ class OpenAI:
     async def _ask(self, call: Call, *, stream: bool) -> tuple[Answer, Reading]:
         deadlines = Deadlines.of(call.timeouts)
         secret = self._credentials.secret_of(call.model, BASE_URL)
-        content = chat.outgoing(call.body, call.model.upstream_model, stream=stream)
+        sent = WIRES[call.operation].outgoing(call, stream=stream)
         client = self._client(str(address(call.model.base_url or BASE_URL, "")), secret)
         refused: httpx2.Response | None = None
         try:
             async with deadlines.first():
-                response = await _post(client, content, headers(call, secret), deadlines)
+                response = await _post(client, call, sent, headers(call, secret), deadlines)
             return Answer(response, deadlines), Reading(self._limit, judge, secret)
         except openai.APIStatusError as error:
             refused = error.response
@@ -109,15 +116,19 @@ class OpenAI:
 
 
 async def _post(
-    client: AsyncOpenAI, content: bytes, sent: Mapping[str, str | Omit], deadlines: Deadlines
+    client: AsyncOpenAI, call: Call, sent: Outgoing, headed: Mapping[str, str | Omit], deadlines: Deadlines
 ) -> httpx2.Response:
     """Send bytes and get the answer unread: `stream` is the SDK's word for that, whatever the body says."""
     timeout = httpx2.Timeout(None, connect=deadlines.connect, pool=deadlines.connect)
     response = await client.post(
-        "/chat/completions",
+        f"/{call.operation.path}",
         cast_to=httpx2.Response,
-        content=content,
-        options={"headers": sent, "timeout": timeout, "follow_redirects": False},
+        content=sent.content,
+        options={
+            "headers": {**headed, "content-type": sent.media_type},
+            "timeout": timeout,
+            "follow_redirects": False,
+        },
         stream=True,
         stream_cls=AsyncStream[Any],
     )

@@ -13,18 +13,20 @@ from typing import cast
 import httpx2
 from typing_extensions import override
 
-from gateway.providers import chat
-from gateway.providers.chat import Reading
+from gateway.domain.operations import Operation
+from gateway.domain.registry import Model
 from gateway.providers.compatible.wire import headers, judge
 from gateway.providers.credentials import Credentials
-from gateway.providers.http import Answer, Deadlines, post
+from gateway.providers.endpoints import WIRES
+from gateway.providers.http import Answer, Deadlines, address, post
 from gateway.providers.ports import Call, Event, Reply
 from gateway.providers.scripted.plan import ID, End, Plan
 from gateway.providers.scripted.script import Script, script_of
 from gateway.providers.scripted.upstream import Upstream
+from gateway.providers.wire import Reading, complete, events
 from gateway.settings import Providers
 
-_ADDRESS = httpx2.URL("http://scripted/v1/chat/completions")
+_BASE = "http://scripted/v1"
 
 
 class Scripted:
@@ -37,17 +39,22 @@ class Scripted:
         self._limit = settings.max_answer
         self._credentials = credentials or Credentials()
 
+    def speaks(self, operation: Operation, model: Model) -> bool:
+        """Whatever a compatible server has."""
+        del model
+        return operation in WIRES
+
     async def complete(self, call: Call) -> Reply:
         """Play the script and give the whole answer."""
         answer, reading = await self._ask(call, stream=False)
         async with answer:
-            return await chat.complete(answer, reading)
+            return await complete(answer, WIRES[call.operation], reading)
 
     async def stream(self, call: Call) -> AsyncGenerator[Event]:
         """Play the script and yield its events as they come."""
         answer, reading = await self._ask(call, stream=True)
-        async with answer, aclosing(chat.events(answer, reading)) as events:
-            async for event in events:
+        async with answer, aclosing(events(answer, WIRES[call.operation], reading)) as found:
+            async for event in found:
                 yield event
 
     async def close(self) -> None:
@@ -56,9 +63,11 @@ class Scripted:
     async def _ask(self, call: Call, *, stream: bool) -> tuple[Answer, Reading]:
         deadlines = Deadlines.of(call.timeouts)
         secret = self._credentials.secret_of(call.model)
-        content = chat.outgoing(call.body, call.model.upstream_model, stream=stream)
+        sent = WIRES[call.operation].outgoing(call, stream=stream)
+        url = address(_BASE, call.operation.path)
         script = {"script": script_of(call.model.options)} if call.model.options else None
-        answer = await post(self._player, _ADDRESS, headers(call, secret), content, deadlines, script)
+        headed = headers(call, secret, sent.media_type)
+        answer = await post(self._player, url, headed, sent.content, deadlines, script)
         return answer, Reading(self._limit, judge, secret)
 
 

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.service.ask import Hints, job_ask, read_chat, tags_of
+from api.service.ask import Hints, tags_of
+from api.service.forms import read_chat
+from api.service.forms.job import job_ask
 from gateway.domain.errors import InvalidJson, InvalidRequest
 from gateway.domain.inference import Durability, Kind
 
@@ -206,7 +208,7 @@ def test_the_body_of_a_job_is_kept_as_the_bytes_it_came_in():
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
-        ({"endpoint": "/v1/embeddings"}, "endpoint"),
+        ({"endpoint": "/v1/nothing"}, "endpoint"),
         ({"deadline_s": 0}, "deadline_s"),
         ({"deliver": {"webhook": {}}}, "deliver.webhook"),
         ({"odd": 1}, "odd"),

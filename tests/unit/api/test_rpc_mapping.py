@@ -14,7 +14,8 @@ from pydantic import TypeAdapter
 from api.rpc.answered import chat_chunk, chat_response
 from api.rpc.asked import chat_body
 from api.rpc.values import EXACT, json_of, struct_of
-from api.service.ask import Hints, read_chat
+from api.service.ask import Hints
+from api.service.forms import read_chat
 from gateway.domain.errors import InvalidRequest, UpstreamMalformed
 from gateway.domain.inference import Durability
 from gateway.v1 import inference_pb2 as pb

@@ -8,7 +8,8 @@ from typing import Any
 import bpe_openai
 import pytest
 
-from api.service.ask import Hints, read_chat
+from api.service.ask import Hints
+from api.service.forms import read_chat
 from gateway.domain.inference import Traits
 
 HELLO = [{"role": "user", "content": "Hello"}]

@@ -13,6 +13,7 @@ from gateway import telemetry
 from gateway.attempt import Attempts, Stream
 from gateway.domain.errors import GatewayError, UpstreamBroken, UpstreamMalformed, UpstreamTimeout
 from gateway.domain.inference import Mode, Outcome, Usage
+from gateway.domain.operations import Operation
 from gateway.domain.registry import ModelState, Timeouts
 from gateway.providers.ports import CallTimeouts, Event, Reply
 from tests.api.rpc import until
@@ -28,6 +29,9 @@ class Double:
         self.calls = []
         self.events = events
         self.error = error
+
+    def speaks(self, operation, model):
+        return operation is Operation.CHAT
 
     async def complete(self, call):
         self.calls.append(call)

@@ -11,6 +11,7 @@ from gateway.domain import errors
 from gateway.domain.breaker import BreakerPolicy
 from gateway.domain.health import Breaker, ModelHealth, Window
 from gateway.domain.inference import Failure, Kind, Usage
+from gateway.domain.operations import Operation
 from gateway.domain.prices import Price
 from gateway.domain.registry import ModelState
 from gateway.domain.secret import Secret
@@ -37,6 +38,9 @@ class Upstream:
         self.error = None
         self.usage = Usage(10, 1)
         self.listed = ["scripted-ok"]
+
+    def speaks(self, operation, model):
+        return operation is Operation.CHAT
 
     async def complete(self, call):
         self.calls.append(call)

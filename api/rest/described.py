@@ -1,0 +1,71 @@
+"""How operations describe themselves in the OpenAPI document, as far as they do it alike."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+GATEWAY: Final[dict[str, Any]] = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "deadline_s": {"type": "number", "exclusiveMinimum": 0},
+        "durability": {"type": "string", "enum": ["overlapped", "start-first"]},
+        "tags": {"type": "object", "additionalProperties": {"type": "string"}},
+        "metadata": {"type": "object", "additionalProperties": {"type": "string"}},
+        "select": {
+            "type": "string",
+            "description": "Tags that a model must have, beside what `model` says.",
+        },
+        "prefer": {"type": "string", "enum": ["cost", "latency", "quality"]},
+        "exclude": {"type": "array", "items": {"type": "string"}, "maxItems": 64},
+        "strict": {
+            "type": "boolean",
+            "description": "Refuse rather than drop a field that the model's own dialect has no word for.",
+        },
+        "max_cost_usd": {
+            "description": "A bound in USD on all attempts together.",
+            "anyOf": [{"type": "number"}, {"type": "string"}],
+        },
+    },
+}
+"""Our own field in every body."""
+
+MODEL: Final[dict[str, Any]] = {
+    "type": "string",
+    "description": "A model, an alias, `auto`, or tags such as `tags:location=on-prem,size=small`.",
+}
+
+
+def described(
+    summary: str,
+    description: str,
+    properties: dict[str, Any],
+    required: tuple[str, ...],
+    *,
+    answers: tuple[str, ...] = ("application/json",),
+) -> dict[str, Any]:
+    """An operation's entry: `properties` are the fields that the gateway reads beside `model` and its own."""
+    schema = {
+        "type": "object",
+        "required": ["model", *required],
+        "properties": {
+            "model": MODEL,
+            **properties,
+            "metadata": {"type": "object", "additionalProperties": {"type": "string"}},
+            "gateway": GATEWAY,
+        },
+    }
+    return {
+        "tags": ["inference"],
+        "summary": summary,
+        "description": description,
+        "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
+        "responses": {
+            "200": {"description": "The answer.", "content": {each: {} for each in answers}},
+            "202": {"description": "Accepted as a job (`Prefer: respond-async`)."},
+            "default": {
+                "description": "An error in the dialect's shape.",
+                "content": {"application/json": {}},
+            },
+        },
+    }

@@ -1,0 +1,67 @@
+"""How each dialect frames the events of a stream, and says in it that something went wrong."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from api.errors import openai_body
+from api.service.served import Served
+from gateway.domain.errors import GatewayError
+from gateway.providers.ports import Event
+
+
+class Dialect(Protocol):
+    """One dialect's streams."""
+
+    @property
+    def alive(self) -> bytes:
+        """What is sent when nothing has come for long."""
+        ...
+
+    def event(self, event: Event) -> bytes:
+        """One event as it goes out."""
+        ...
+
+    def failed(self, error: GatewayError, served: Served) -> bytes:
+        """The end of a stream that broke."""
+        ...
+
+    def end(self, served: Served) -> bytes:
+        """The end of a stream that ended well."""
+        ...
+
+
+class OpenAI:
+    """Events without names; `[DONE]` at the end of what ended well."""
+
+    @property
+    def alive(self) -> bytes:
+        """A comment, which every client skips."""
+        return b": keep-alive\n\n"
+
+    def event(self, event: Event) -> bytes:
+        """The data alone."""
+        return b"data: " + event.data + b"\n\n"
+
+    def failed(self, error: GatewayError, served: Served) -> bytes:
+        """The error's object as the last event."""
+        del served
+        return b"data: " + openai_body(error) + b"\n\n"
+
+    def end(self, served: Served) -> bytes:
+        """What is known only now, as a comment, and `[DONE]`."""
+        return remark(served) + b"data: [DONE]\n\n"
+
+
+def remark(served: Served) -> bytes:
+    """What is known only at the end, as a comment that every client skips."""
+    told = {
+        "request_id": served.request_id,
+        "model": served.model,
+        "attempts": served.attempts,
+        "cost_usd": None if served.cost_usd is None else f"{served.cost_usd:f}",
+        "durability": served.durability,
+    }
+    return b": gateway " + msgspec.json.encode(told) + b"\n\n"

@@ -1,0 +1,40 @@
+"""The inference endpoints there are: path, operation, dialect, description; one line each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from starlette.routing import Route
+
+from api.rest.dialects import Dialect, OpenAI
+from api.rest.inference import Endpoint, Means
+from api.rest.openai import described
+from gateway.domain.operations import Operation
+
+_OPENAI: Final = OpenAI()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One endpoint; `path` is the operation's own unless it has another."""
+
+    operation: Operation
+    dialect: Dialect
+    openapi: dict[str, Any]
+    path: str = ""
+
+    @property
+    def at(self) -> str:
+        """Its path."""
+        return self.path or self.operation.value
+
+
+ENDPOINTS: Final = (Entry(Operation.CHAT, _OPENAI, described.CHAT),)
+
+
+def routes(means: Means) -> Iterator[Route]:
+    """The routes of all of them."""
+    for entry in ENDPOINTS:
+        yield Route(entry.at, Endpoint(entry.operation, entry.dialect, means), methods=["POST"])

@@ -1,0 +1,146 @@
+"""The inference endpoints: JSON, a stream of events, or (`Prefer: respond-async`) a job, in the dialect of each."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.types import Receive, Scope, Send
+
+from api.auth import authenticate
+from api.headers import hints_of
+from api.rest import http
+from api.rest.dialects import Dialect
+from api.rest.jobs import send_accepted
+from api.service.ask import Ask
+from api.service.forms import read
+from api.service.inference import InferenceService, OpenStream
+from api.service.jobs import JobsService
+from api.service.served import RequestFailed
+from gateway import telemetry
+from gateway.domain.identity import Caller
+from gateway.domain.operations import Operation
+from gateway.identity import Identify
+from gateway.providers.ports import EVENT_STREAM
+from gateway.settings import Api
+
+_SSE: list[http.Header] = [(b"content-type", b"text/event-stream; charset=utf-8")]
+_UNSTORED: list[http.Header] = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+_LATE = 5.0  # seconds after the deadline at which a caller who does not read is cut off
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What every endpoint works with: `identity` says who asks, the services do the rest."""
+
+    identity: Identify
+    inference: InferenceService
+    jobs: JobsService
+    settings: Api
+
+
+class Endpoint:
+    """One operation, as a plain ASGI application: its body is passed on as the bytes it came in."""
+
+    def __init__(self, operation: Operation, dialect: Dialect, means: Means) -> None:
+        """`dialect` frames its streams and errors."""
+        self._operation = operation
+        self._dialect = dialect
+        self._identity = means.identity
+        self._inference = means.inference
+        self._jobs = means.jobs
+        self._settings = means.settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        door: dict[str, Any] = scope["gateway"]
+        headers: dict[str, str] = door["headers"]
+        caller = await authenticate(self._identity, headers)
+        raw = await http.read_body(receive, headers, self._settings.body_limit, self._settings.body_timeout)
+        hints = hints_of(headers, door["span"], door["request_id"])
+        ask = read(self._operation, raw, hints, door="rest")
+        if "respond-async" in http.preferences_of(headers):
+            await send_accepted(send, await self._jobs.create(caller, ask), preferred=True)
+            return
+        with telemetry.IN_FLIGHT.labels(ask.kind.value).track_inprogress():
+            if ask.stream:
+                await self._stream(caller, ask, receive, send)
+            else:
+                await self._whole(caller, ask, receive, send)
+
+    async def _whole(self, caller: Caller, ask: Ask, receive: Receive, send: Send) -> None:
+        async with http.cancelled_when_gone(receive, http.no_tick, 60.0):
+            reply, served = await self._inference.answer(caller, ask)
+        kind = (b"content-type", reply.media_type.encode())
+        await http.send_whole(send, 200, [kind, *http.served_headers(served)], reply.body)
+
+    async def _stream(self, caller: Caller, ask: Ask, receive: Receive, send: Send) -> None:
+        sending = _Sending(send, self._dialect, finish=self._inference.finishes)
+        every = self._settings.keepalive.total_seconds()
+        async with http.cancelled_when_gone(receive, sending.keep_alive, every, sending.spared):
+            opened = await self._inference.stream(caller, ask)
+            left = (opened.deadline - datetime.now(UTC)).total_seconds()
+            try:
+                async with asyncio.timeout(max(left, 0) + _LATE):
+                    await sending.begin(opened.media_type, http.served_headers(opened.served))
+                    await self._pass_on(opened, sending)
+            except TimeoutError as e:
+                raise http.CallerLeft from e
+            finally:
+                await opened.close()
+
+    async def _pass_on(self, opened: OpenStream, sending: _Sending) -> None:
+        framed = opened.media_type == EVENT_STREAM
+        try:
+            async with aclosing(opened.events()) as events:
+                async for event in events:
+                    await sending.body(self._dialect.event(event) if framed else event.data)
+        except RequestFailed as e:
+            if not framed:
+                raise  # there is no place for an error in it: the connection is broken off
+            await sending.end(self._dialect.failed(e.error, opened.served))
+        else:
+            await sending.end(self._dialect.end(opened.served) if framed else b"")
+
+
+class _Sending:
+    """The answer's way to the client, one event at a time, with a sign of life when nothing comes for long."""
+
+    def __init__(self, send: Send, dialect: Dialect, *, finish: bool) -> None:
+        self._send = send
+        self._dialect = dialect
+        self._finish = finish
+        self._begun = False
+        self._framed = False
+        self._gone = False
+
+    def spared(self) -> bool:
+        """Whether a stream is read on without its caller: what it says is for the log alone."""
+        self._gone = self._finish and self._begun
+        return self._gone
+
+    async def begin(self, media_type: str, headers: list[http.Header]) -> None:
+        self._framed = media_type == EVENT_STREAM
+        kind = [(b"content-type", media_type.encode())] if not self._framed else _SSE
+        await self._send(
+            {"type": "http.response.start", "status": 200, "headers": [*kind, *_UNSTORED, *headers]}
+        )
+        self._begun = True
+
+    async def end(self, data: bytes) -> None:
+        self._begun = False
+        await self._body(data, more=False)
+
+    async def keep_alive(self) -> None:
+        if self._begun and self._framed:
+            await self._body(self._dialect.alive, more=True)
+
+    async def body(self, data: bytes) -> None:
+        await self._body(data, more=True)
+
+    async def _body(self, data: bytes, *, more: bool) -> None:
+        if not self._gone:
+            await self._send({"type": "http.response.body", "body": data, "more_body": more})

@@ -1,0 +1,54 @@
+"""The body of a new job: `{endpoint, body, deadline_s?, metadata?, deliver?}`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+import msgspec
+
+from api.service.ask import Ask, Hints, checked, deadline_of, reason_of, wrong_field
+from api.service.forms import FORMS, read
+from gateway.domain.errors import InvalidJson, InvalidRequest
+from gateway.domain.operations import Operation
+
+ENDPOINTS: Final = tuple(sorted(operation.value for operation in FORMS))
+"""What a job may ask for."""
+
+
+class _Job(msgspec.Struct, forbid_unknown_fields=True):
+    """What is to be done stays raw."""
+
+    endpoint: str
+    body: msgspec.Raw
+    deadline_s: float | None = None
+    metadata: dict[str, str] = {}
+    deliver: dict[str, msgspec.Raw] = {}
+
+
+_job = msgspec.json.Decoder(_Job)
+
+
+def job_ask(raw: bytes, hints: Hints, *, door: str, channels: frozenset[str] = frozenset()) -> Ask:
+    """Read the body of a new job. Raises InvalidJson, or InvalidRequest naming the field and what it should be."""
+    try:
+        job = _job.decode(raw)
+    except msgspec.ValidationError as e:
+        raise wrong_field(e) from e
+    except msgspec.DecodeError as e:
+        raise InvalidJson(f"The request body is not valid JSON: {reason_of(e)}") from e
+    except UnicodeDecodeError as e:
+        raise InvalidJson("The request body is not valid UTF-8.") from e
+    if job.endpoint not in ENDPOINTS:
+        known = ", ".join(f"`{endpoint}`" for endpoint in ENDPOINTS)
+        raise InvalidRequest(f"`endpoint` must be one of {known}.", param="endpoint")
+    for channel in job.deliver:
+        if channel not in channels:
+            raise InvalidRequest(
+                f"This gateway has no delivery channel `{channel}`: leave it out and ask for the job by its id.",
+                param=f"deliver.{channel}",
+            )
+    ask = read(Operation(job.endpoint), bytes(job.body), hints, door=door)
+    deadline = deadline_of(job.deadline_s, "deadline_s") or ask.deadline
+    metadata = checked({**ask.metadata, **job.metadata}, "metadata")
+    return replace(ask, deadline=deadline, metadata=metadata)

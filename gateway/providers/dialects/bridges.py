@@ -1,0 +1,38 @@
+"""Which operations are carried over chat for models that do not speak them, one line each; how streams are joined."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from gateway.domain.operations import Operation
+from gateway.providers import chat
+from gateway.providers.dialects.ports import Bridge
+
+BRIDGES: Final[Mapping[Operation, Bridge]] = {}
+
+Assembles = Callable[[Sequence[bytes]], bytes]
+
+_ASSEMBLERS: Final[Mapping[Operation, Assembles]] = {
+    Operation.CHAT: chat.assemble,
+}
+
+
+def assemble(operation: Operation, events: Sequence[bytes]) -> bytes:
+    """Join the events of a stream into the one answer they stand for, for the log."""
+    assembler = _ASSEMBLERS.get(operation, _listed)
+    return assembler(events)
+
+
+def _listed(events: Sequence[bytes]) -> bytes:
+    """All events, where nobody knows better; what is not JSON is left out."""
+    found: list[msgspec.Raw] = []
+    for data in events:
+        try:
+            msgspec.json.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            continue
+        found.append(msgspec.Raw(data))
+    return msgspec.json.encode({"events": found})

@@ -1,0 +1,16 @@
+"""The operations of upstreams that speak OpenAI's dialect, with the wire of each: the one table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from gateway.domain.operations import Operation
+from gateway.providers.chat import Chat
+from gateway.providers.plain import Plain
+from gateway.providers.wire import Wire
+
+WIRES: Final[Mapping[Operation, Wire]] = {
+    Operation.CHAT: Chat(),
+    Operation.EMBEDDINGS: Plain(needs="data"),
+}
