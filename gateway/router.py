@@ -192,7 +192,7 @@ class Router:
         """
         registry = self._registry()
         found = registry.models.get(model)
-        if found is None or not found.enabled or found.kind is not request.kind:
+        if found is None or not found.enabled or not found.serves(request.kind):
             return f"{model} is no model of this kind that takes requests"
         caller = caller_of(request)
         facts = Facts(
@@ -251,7 +251,7 @@ class Router:
         elif accepted:
             # Its name has gone since: what it stood for when the request was accepted may still be there.
             models = (registry.models.get(each) for each in accepted)
-            found = tuple(m for m in models if m is not None and m.callable and m.kind is kind)
+            found = tuple(m for m in models if m is not None and m.callable and m.serves(kind))
             found = found or _not_found(name)
         else:
             found = _not_found(name)
@@ -264,7 +264,7 @@ class Router:
         if caller.models is None or AUTO in caller.models:
             return self._offered_by(registry).of(kind)
         models = (registry.models.get(name) for name in sorted(caller.models))
-        return tuple(m for m in models if m is not None and m.enabled and m.kind is kind)
+        return tuple(m for m in models if m is not None and m.enabled and m.serves(kind))
 
     def _selected(
         self, registry: Registry, text: str, kind: Kind, models: tuple[Model, ...]
@@ -321,7 +321,7 @@ class _Offered:
         found = self._by_kind.get(kind)
         if found is None:
             named = sorted(self.registry.models.items())
-            found = self._by_kind[kind] = tuple(m for _, m in named if m.enabled and m.kind is kind)
+            found = self._by_kind[kind] = tuple(m for _, m in named if m.enabled and m.serves(kind))
         return found
 
     def tagged(self, kind: Kind, wanted: TagExpression) -> tuple[Model, ...]:
@@ -445,7 +445,7 @@ def _named(
     if found:
         return found
     models = [registry.models[each] for each in names if each in registry.models]
-    if models and all(model.kind is not kind for model in models):
+    if models and not any(model.serves(kind) for model in models):
         kinds = " or ".join(sorted({model.kind.value for model in models}))
         return Refused(NoModelFits.code, f"`{name}` is for {kinds} and cannot be asked for {kind.value}.")
     return Refused(
@@ -456,7 +456,7 @@ def _named(
 def _drained(registry: Registry, names: Iterable[str], kind: Kind) -> Iterator[Model]:
     """Those of these models that take no new requests and finish what they were given."""
     models = (registry.models.get(name) for name in names)
-    return (m for m in models if m is not None and m.callable and not m.enabled and m.kind is kind)
+    return (m for m in models if m is not None and m.callable and not m.enabled and m.serves(kind))
 
 
 def _not_found(name: str) -> Refused:

@@ -94,6 +94,10 @@ class Model:
         """Whether it may still be called for requests that were accepted for it."""
         return self.state is not ModelState.DISABLED
 
+    def serves(self, kind: Kind) -> bool:
+        """Whether it can be asked for this: servers of a chat model mostly complete plain prompts with it, too."""
+        return self.kind is kind or (kind is Kind.COMPLETION and self.kind is Kind.CHAT)
+
     @property
     def all_tags(self) -> Mapping[str, str]:
         """Its tags, its size among them."""
@@ -121,7 +125,7 @@ class Registry:
             return ()
         names = (asked,) if asked in self.models else self.aliases.get(asked, ())
         found = (self.models[name] for name in names if name in self.models)
-        return tuple(model for model in found if model.enabled and model.kind is kind)
+        return tuple(model for model in found if model.enabled and model.serves(kind))
 
     def tagged(self, wanted: TagExpression, kind: Kind, caller: Caller) -> tuple[Model, ...]:
         """The enabled models of this kind with these tags that the caller may use, by name."""
@@ -129,7 +133,7 @@ class Registry:
             model
             for _, model in sorted(self.models.items())
             if model.enabled
-            and model.kind is kind
+            and model.serves(kind)
             and caller.may_use(model.name)
             and wanted.holds(model.all_tags)
         )

@@ -40,7 +40,7 @@ def check(course: Course) -> None:
             name, why = FAILED, f"just failed with {failed[model.name]}"
         elif model.name in asked.exclude:
             name, why = EXCLUDED, "was excluded by the caller"
-        elif model.kind is not asked.kind:
+        elif not model.serves(asked.kind):
             name, why = KIND, f"is for {model.kind}"
         elif not model.callable:
             name, why = STATE, f"is {model.state}"

@@ -69,6 +69,17 @@ def test_a_model_of_another_kind_says_what_it_is_for():
     assert (code, words) == ("no_model_fits", "`vectors` is for embedding and cannot be asked for chat.")
 
 
+def test_a_chat_model_may_be_asked_for_plain_completions_and_an_embedding_model_may_not():
+    assert decided("small", kind=Kind.COMPLETION).ranked == ("small",)
+    assert decided("auto", kind=Kind.COMPLETION).ranked == ("early", "large", "small")
+    assert decided("tags:size=small", kind=Kind.COMPLETION).ranked
+    code, words = refused(decided("vectors", kind=Kind.COMPLETION))
+    assert (code, words) == (
+        "no_model_fits",
+        "`vectors` is for embedding and cannot be asked for completion.",
+    )
+
+
 # ---- auto and tags -------------------------------------------------------------------------------------------------
 def test_auto_admits_every_model_of_the_kind_that_the_caller_may_use():
     assert decided("auto").ranked == ("early", "large", "small")
