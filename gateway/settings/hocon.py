@@ -119,13 +119,20 @@ def _parse(composed: Composed, path: Path) -> dict[str, Any]:
     except (RuntimeError, TypeError, ValueError, AttributeError, LookupError, ArithmeticError):
         # pyhocon's own stumbles over odd but well-formed input, such as a section put where a list was, or a duration
         # beyond all bounds.
-        text = "expected a simpler way to say this, pyhocon loses itself in it"
-        problems = [Problem(each.place, ".".join(each.key), text) for each in composed.named]
-        raise SettingsError(problems or [Problem(Place(path), "", text)]) from None
+        raise _lost(composed, path) from None
     if not isinstance(tree, ConfigTree):
         raise SettingsError([Problem(Place(path), "", "expected keys with values, got a list")])
-    plain: dict[str, Any] = _plain(tree, path)
+    try:
+        plain: dict[str, Any] = _plain(tree, path)
+    except ArithmeticError:
+        raise _lost(composed, path) from None  # the same duration, where dateutil is installed
     return plain
+
+
+def _lost(composed: Composed, path: Path) -> SettingsError:
+    text = "expected a simpler way to say this, pyhocon loses itself in it"
+    problems = [Problem(each.place, ".".join(each.key), text) for each in composed.named]
+    return SettingsError(problems or [Problem(Place(path), "", text)])
 
 
 def _problems(said: str, whole: Place, place: Callable[[int], Place]) -> list[Problem]:

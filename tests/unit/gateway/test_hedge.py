@@ -76,7 +76,7 @@ async def test_the_first_usable_answer_wins_and_the_loser_is_cancelled_and_paid_
 
 
 async def test_the_first_model_may_still_win(hedged, models, provider):
-    models["good"] = replace(models["good"], upstream_model="scripted-ok?latency_ms=120")
+    models["good"] = replace(models["good"], upstream_model="scripted-ok?latency_ms=600")
     waiting = hedged("slow")
     won = await waiting.attempt(1, GOOD)
     assert told([won, *waiting.beside(1)]) == [
