@@ -1,40 +1,59 @@
 """A decision as it is kept: one JSON text, in the request's workflow and in the ledger, of bounded length.
 
-It is the decision itself, so that whoever reads it later sees what was seen then. One that would be too long (a
+It is the decision itself, so that whoever reads it later sees what was seen then. What is empty is left out, and rules
+that did not apply because of the request alone stand in one list, `idle`, by name. One that would be too long (a
 thousand models under fifty rules) is cut to the best of the ranking and the first that each rule removed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import islice
+from typing import Any, Final
 
 import msgspec
 
-from gateway.domain.rules import Decision, Step
+from gateway.domain.rules import IDLE, Decision, Step
 
 LONGEST = 16_384  # bytes; the typical decision has a tenth of it
+_KEPT_MODELS = 64
 _KEPT_STEPS = 64
 _CUTS = ((24, 200), (8, 120), (3, 80), (1, 40), (0, 20))  # models of each list, characters of each text
 
-_decoder = msgspec.json.Decoder(Decision)
+
+@dataclass(frozen=True, slots=True)
+class _Kept(Decision):
+    """A decision as it is read: `idle` has rules that did not apply, each with its place among the steps.
+
+    Those stood among the steps before there was such a list: then it is empty.
+    """
+
+    idle: Mapping[str, int] = field(default_factory=dict)
+
+
+_decoder = msgspec.json.Decoder(_Kept)
+_encoder = msgspec.json.Encoder()
+_PLAIN: Final = Decision(())
+_SELDOM: Final = tuple(each.name for each in fields(Decision) if each.name not in ("ranked", "steps", "roll"))
 
 
 def tell(decision: Decision) -> str:
     """The decision as JSON, cut where it is too long."""
-    told = msgspec.json.encode(decision)
+    told = b""
+    if len(decision.ranked) <= _KEPT_MODELS:
+        told = _encoder.encode(_told(decision))
     for models, words in _CUTS:
-        if len(told) <= LONGEST:
+        if told and len(told) <= LONGEST:
             break
-        told = msgspec.json.encode(_cut(decision, models, words))
+        told = _encoder.encode(_told(_cut(decision, models, words)))
     return told.decode()
 
 
 def read(told: str) -> Decision | None:
     """The decision of such a text; None for one that another version of the gateway kept and this one cannot read."""
     try:
-        return _decoder.decode(told)
+        return _whole(_decoder.decode(told))
     except (msgspec.DecodeError, ValueError):
         return None
 
@@ -51,9 +70,44 @@ def of_values(told: Iterable[object]) -> tuple[Decision, ...]:
 
 def _converted(value: object) -> Decision | None:
     try:
-        return msgspec.convert(value, Decision)
+        return _whole(msgspec.convert(value, _Kept))
     except (msgspec.ValidationError, ValueError):
         return None
+
+
+def _told(decision: Decision) -> dict[str, Any]:
+    """What is kept of a decision: what it would not be without."""
+    steps: list[dict[str, Any]] = []
+    idle: dict[str, int] = {}
+    for place, step in enumerate(decision.steps):
+        if step.effect == IDLE:
+            idle[step.rule] = place
+            continue
+        told: dict[str, Any] = {"rule": step.rule, "effect": step.effect}
+        if step.removed:
+            told["removed"] = step.removed
+        if step.reasons:
+            told["reasons"] = step.reasons
+        steps.append(told)
+    kept: dict[str, Any] = {"ranked": decision.ranked, "steps": steps, "roll": decision.roll}
+    for name in _SELDOM:
+        value = getattr(decision, name)
+        if value != getattr(_PLAIN, name):
+            kept[name] = value
+    if idle:
+        kept["idle"] = idle
+    return kept
+
+
+def _whole(kept: _Kept) -> Decision:
+    """The decision with each step in its place."""
+    steps = list(kept.steps)
+    for rule, place in sorted(kept.idle.items(), key=lambda each: each[1]):
+        steps.insert(place, Step(rule, IDLE))
+    return Decision(
+        **{each.name: getattr(kept, each.name) for each in fields(Decision) if each.name != "steps"},
+        steps=tuple(steps),
+    )
 
 
 def _cut(decision: Decision, models: int, words: int) -> Decision:
@@ -72,6 +126,8 @@ def _cut(decision: Decision, models: int, words: int) -> Decision:
 
 
 def _cut_step(step: Step, models: int, words: int) -> Step:
+    if step.effect == IDLE:
+        return step
     removed = _first(step.removed, models, words)
     left = len(step.removed) - len(removed)
     effect = step.effect if len(step.effect) <= words else f"{step.effect[:words]}…"

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any, Protocol
-
-from typing_extensions import override
+from typing import Protocol
 
 from gateway import decisions
 from gateway.domain.errors import (
@@ -27,7 +25,6 @@ from gateway.domain.errors import (
 from gateway.domain.health import LiveFacts
 from gateway.domain.identity import Caller, CallerKind
 from gateway.domain.inference import Attempt, Failure, InferenceRequest, Kind, Mode, Traits
-from gateway.domain.prices import Price
 from gateway.domain.registry import AUTO, BY_TAGS, Capability, Model, Registry
 from gateway.domain.retries import Route
 from gateway.domain.rules import (
@@ -37,16 +34,20 @@ from gateway.domain.rules import (
     Facts,
     Failed,
     GatewayLoad,
+    Memory,
     Refused,
+    Rule,
     RuleSet,
     Step,
     decide,
 )
 from gateway.domain.rules.predicates.price import estimate
 from gateway.domain.tags import TagExpression, parse_tags
+from gateway.offers import Offered, PricesAt
 
 KEPT_CANDIDATES = 16
 """So many of a ranking go with a request: more than it may ever try, fewer than a registry holds."""
+_KEPT_MEMORIES = 4  # of rule sets: the one in force, and those that a few requests were accepted under
 _KEPT_VERSIONS = 8  # rule sets that a process remembers for requests that were accepted under them
 _KEPT_SELECTIONS = 256
 _SOON = timedelta(seconds=1)  # when whoever found no model at the moment should ask again
@@ -101,7 +102,9 @@ class Router:
         self._rules = rules
         self._live = live
         self._load = load
-        self._offered = _Offered(Registry({}, {}, ""))
+        self._offered = Offered(Registry({}, {}, ""))
+        self._prices = PricesAt(Registry({}, {}, ""), datetime.min.replace(tzinfo=UTC))
+        self._memories: dict[int, tuple[tuple[Rule, ...], Memory]] = {}
         self._versions: dict[str, RuleSet] = {}
         self._jobs = (RuleSet(), RuleSet())
 
@@ -119,9 +122,11 @@ class Router:
         roll: float,
         rules_version: str | None = None,
         accepted: tuple[str, ...] = (),
+        brief: bool = False,
     ) -> Decision:
         """Decide as of now. `rules_version` is the version to decide by, if this process still has it.
 
+        A `brief` decision, for the ledger, leaves out why a rule did not apply where the request alone says it.
         `accepted` are the models that the request was accepted for, if it was: of those that are being drained, they
         alone take it. Nothing is raised: what cannot be served is a decision that says so in `refused`.
         """
@@ -140,18 +145,17 @@ class Router:
             observed_at=at,
             caller=Asking(caller.id, caller.name, caller.kind.value, caller.tags),
             failed=failed,
-            prices=_PricesAt(registry, at),
+            prices=self._prices_at(registry, at),
             live=self._live(),
             gateway=self._load(),
             registry_version=registry.version,
             roll=roll,
         )
-        decision = decide(rules, facts)
-        steps = decision.steps
+        decision = decide(rules, facts, brief=brief, memory=self._memory_of(rules))
         if rules_version not in (None, "", rules.version):
             said = f"decided by version {rules.version}: version {rules_version} is not held here any more"
-            steps = (Step("rules version", said), *steps)
-        return replace(decision, steps=steps, registry_version=registry.version)
+            decision = replace(decision, steps=(Step("rules version", said), *decision.steps))
+        return decision
 
     def route(self, request: InferenceRequest, attempts: tuple[Attempt, ...], at: datetime) -> Route:
         """Decide about a request that was accepted before, without what failed; with it, where nothing else is left."""
@@ -167,6 +171,7 @@ class Router:
                 roll=request.traits.roll,
                 rules_version=request.rules_version,
                 accepted=request.candidates,
+                brief=True,
             )
 
         decision = decided(failed)
@@ -200,7 +205,7 @@ class Router:
             candidates=(found,),
             observed_at=at,
             caller=Asking(caller.id, caller.name, caller.kind.value, caller.tags),
-            prices=_PricesAt(registry, at),
+            prices=self._prices_at(registry, at),
             live=self._live(),
             gateway=self._load(),
             registry_version=registry.version,
@@ -216,7 +221,7 @@ class Router:
     def estimates(self, decision: Decision, asked: Asked, at: datetime) -> Mapping[str, Decimal]:
         """What the request would cost at each of the best models, where their price is known."""
         registry = self._registry()
-        prices = _PricesAt(registry, at)
+        prices = self._prices_at(registry, at)
         found: dict[str, Decimal] = {}
         for name in decision.ranked[:KEPT_CANDIDATES]:
             model = registry.models.get(name)
@@ -239,11 +244,11 @@ class Router:
     ) -> tuple[Model, ...] | Refused:
         name, kind = asked.model, asked.kind
         if name in registry.models or name in registry.aliases:
-            found = _named(registry, name, kind, caller, accepted)
+            found = self._named(registry, name, kind, caller, accepted)
         elif name == AUTO or name.startswith(BY_TAGS):
             found = self._all_of(registry, kind, caller)
             if accepted:
-                found = (*found, *_drained(registry, accepted, kind))
+                found = _with(found, _drained(registry, accepted, kind))
             if not found:
                 return Refused(NoModelFits.code, f"No {kind.value} model is yours to use.")
             if name != AUTO:
@@ -263,24 +268,45 @@ class Router:
         """What `auto` stands for: all models for those who may use all, or `auto`; else those granted by name."""
         if caller.models is None or AUTO in caller.models:
             return self._offered_by(registry).of(kind)
-        models = (registry.models.get(name) for name in sorted(caller.models))
-        return tuple(m for m in models if m is not None and m.enabled and m.serves(kind))
+        return self._offered_by(registry).granted(kind, caller.models)
+
+    def _named(
+        self, registry: Registry, name: str, kind: Kind, caller: Caller, accepted: tuple[str, ...]
+    ) -> tuple[Model, ...] | Refused:
+        """What a name or an alias stands for."""
+        if not caller.may_use(name):
+            return _not_found(name)
+        found = self._offered_by(registry).named(kind, name)
+        names = (name,) if name in registry.models else registry.aliases[name]
+        if accepted:
+            found = _with(found, _drained(registry, [each for each in names if each in accepted], kind))
+        return found or _none_named(registry, name, names, kind)
 
     def _selected(
         self, registry: Registry, text: str, kind: Kind, models: tuple[Model, ...]
     ) -> tuple[Model, ...] | Refused:
         wanted = selection_of(text)
-        offered = self._offered_by(registry)
-        if models is offered.of(kind):
-            found = offered.tagged(kind, wanted)
-        else:
-            found = tuple(model for model in models if wanted.holds(model.all_tags))
+        found = self._offered_by(registry).tagged(models, wanted)
         return found or Refused(NoModelFits.code, _why_none(wanted, models))
 
-    def _offered_by(self, registry: Registry) -> _Offered:
+    def _offered_by(self, registry: Registry) -> Offered:
         if self._offered.registry is not registry:
-            self._offered = _Offered(registry)
+            self._offered = Offered(registry)
         return self._offered
+
+    def _prices_at(self, registry: Registry, at: datetime) -> PricesAt:
+        if not self._prices.hold(registry, at):
+            self._prices = PricesAt(registry, at)
+        return self._prices
+
+    def _memory_of(self, rules: RuleSet) -> Memory:
+        """What was found out by these rules so far."""
+        known = self._memories.get(id(rules.rules))
+        if known is None:
+            known = self._memories[id(rules.rules)] = rules.rules, Memory(rules)
+            while len(self._memories) > _KEPT_MEMORIES:
+                del self._memories[next(iter(self._memories))]
+        return known[1]
 
     def _rules_of(self, version: str | None) -> RuleSet:
         """The version asked for, of the last few that were in force here; else the one in force."""
@@ -306,65 +332,6 @@ class Router:
             )
             self._jobs = rules, replace(rules, terms=terms)
         return self._jobs[1]
-
-
-class _Offered:
-    """What one state of the registry offers, by kind and by selection: found once, for all requests under it."""
-
-    def __init__(self, registry: Registry) -> None:
-        self.registry = registry
-        self._by_kind: dict[Kind, tuple[Model, ...]] = {}
-        self._tagged: dict[tuple[Kind, TagExpression], tuple[Model, ...]] = {}
-
-    def of(self, kind: Kind) -> tuple[Model, ...]:
-        """The enabled models of a kind, by name."""
-        found = self._by_kind.get(kind)
-        if found is None:
-            named = sorted(self.registry.models.items())
-            found = self._by_kind[kind] = tuple(m for _, m in named if m.enabled and m.serves(kind))
-        return found
-
-    def tagged(self, kind: Kind, wanted: TagExpression) -> tuple[Model, ...]:
-        """Those with some tags."""
-        found = self._tagged.get((kind, wanted))
-        if found is None:
-            found = tuple(model for model in self.of(kind) if wanted.holds(model.all_tags))
-            if (
-                len(self._tagged) < _KEPT_SELECTIONS
-            ):  # callers make up selections: what they can fill is bounded
-                self._tagged[kind, wanted] = found
-        return found
-
-
-class _PricesAt(Mapping[str, "Price"]):
-    """The prices in force at a moment, looked up when a rule asks: most requests ask for few of many."""
-
-    __slots__ = ("_at", "_registry")
-
-    def __init__(self, registry: Registry, at: datetime) -> None:
-        self._registry = registry
-        self._at = at
-
-    @override
-    def __getitem__(self, name: str) -> Price:
-        price = self.get(name)
-        if price is None:
-            raise KeyError(name)
-        return price
-
-    @override
-    def get(self, key: str, default: Any = None) -> Any:
-        model = self._registry.models.get(key)
-        price = None if model is None else self._registry.price(model, self._at)
-        return default if price is None else price
-
-    @override
-    def __iter__(self) -> Iterator[str]:
-        return (name for name in self._registry.models if name in self)
-
-    @override
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
 
 
 # ---- between a request and the facts -----------------------------------------------------------------------------
@@ -432,18 +399,8 @@ def _failed(attempts: tuple[Attempt, ...]) -> tuple[Failed, ...]:
     return tuple(Failed(model, failure.code, failure.retryable) for model, failure in last.items())
 
 
-def _named(
-    registry: Registry, name: str, kind: Kind, caller: Caller, accepted: tuple[str, ...]
-) -> tuple[Model, ...] | Refused:
-    """What a name or an alias stands for."""
-    if not caller.may_use(name):
-        return _not_found(name)
-    found = registry.candidates(name, kind, caller)
-    names = (name,) if name in registry.models else registry.aliases[name]
-    if accepted:
-        found = (*found, *_drained(registry, [each for each in names if each in accepted], kind))
-    if found:
-        return found
+def _none_named(registry: Registry, name: str, names: tuple[str, ...], kind: Kind) -> Refused:
+    """Why a name or an alias stands for nothing that could be asked."""
     models = [registry.models[each] for each in names if each in registry.models]
     if models and not any(model.serves(kind) for model in models):
         kinds = " or ".join(sorted({model.kind.value for model in models}))
@@ -451,6 +408,12 @@ def _named(
     return Refused(
         NoModelAvailable.code, f"`{name}` takes no requests at the moment: it is disabled or being drained."
     )
+
+
+def _with(models: tuple[Model, ...], more: Iterable[Model]) -> tuple[Model, ...]:
+    """The same tuple, unless there are more."""
+    added = tuple(more)
+    return (*models, *added) if added else models
 
 
 def _drained(registry: Registry, names: Iterable[str], kind: Kind) -> Iterator[Model]:

@@ -64,7 +64,7 @@ def accept(
         roll=random.random(),  # noqa: S311  no secret
     )
     asked = asked_of(ask, terms.mode, traits)
-    decision = router.decide(asked, caller, at, roll=traits.roll)
+    decision = router.decide(asked, caller, at, roll=traits.roll, brief=True)
     if decision.refused is not None or not decision.ranked:
         raise _refusal(request_id, ask, decision)
     said = decision.terms

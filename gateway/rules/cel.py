@@ -16,6 +16,7 @@ from typing import Any, Final
 from cel_expr_python import cel
 
 from gateway.domain.health import Live, Use, Window
+from gateway.domain.rules import Basis
 from gateway.domain.rules.predicates.load import LOAD
 from gateway.domain.rules.predicates.price import REQUEST
 from gateway.domain.rules.reading import Unfit, nearest
@@ -60,6 +61,7 @@ class _Column:
     type: cel.Type
     take: Callable[[Scene, int], Any]
     live: bool = False
+    basis: Basis = Basis.MODELS
 
 
 _QUIET: Final = Live()
@@ -149,23 +151,31 @@ _COLUMNS: Final[Mapping[str, _Column]] = {
     "model.context_window": _Column(_INT, lambda s, i: s.models[i].context_window),
     "model.max_output": _Column(_INT, lambda s, i: s.models[i].max_output),
     "model.price.input_usd_per_mtok": _Column(
-        _DOUBLE, lambda s, i: None if (price := s.prices[i]) is None else _usd(price.input_usd)
+        _DOUBLE,
+        lambda s, i: None if (price := s.prices[i]) is None else _usd(price.input_usd),
+        basis=Basis.PRICES,
     ),
     "model.price.output_usd_per_mtok": _Column(
-        _DOUBLE, lambda s, i: None if (price := s.prices[i]) is None else _usd(price.output_usd)
+        _DOUBLE,
+        lambda s, i: None if (price := s.prices[i]) is None else _usd(price.output_usd),
+        basis=Basis.PRICES,
     ),
-    "model.price.request_usd": _Column(_DOUBLE, lambda s, i: _usd(REQUEST.of(s)[i])),
-    "model.live": _Column(_BY_WINDOW, _live, live=True),
+    "model.price.request_usd": _Column(_DOUBLE, lambda s, i: _usd(REQUEST.of(s)[i]), basis=Basis.REQUEST),
+    "model.live": _Column(_BY_WINDOW, _live, live=True, basis=Basis.WINDOWS),
     "model.in_flight": _Column(
-        _INT, lambda s, i: None if (health := s.health[i]) is None else health.in_flight, live=True
+        _INT,
+        lambda s, i: None if (health := s.health[i]) is None else health.in_flight,
+        live=True,
+        basis=Basis.REQUEST,
     ),
-    "model.load": _Column(_DOUBLE, lambda s, i: LOAD.of(s)[i], live=True),
+    "model.load": _Column(_DOUBLE, lambda s, i: LOAD.of(s)[i], live=True, basis=Basis.REQUEST),
     "model.breaker": _Column(
         _STRING,
         lambda s, i: (
             "closed" if (known := s.facts.live.models.get(s.models[i].name)) is None else known.breaker.value
         ),
         live=True,
+        basis=Basis.REQUEST,
     ),
 }
 NAMES: Final = (*_VARIABLES, *_COLUMNS)
@@ -194,6 +204,13 @@ class CelExpression:
     base: tuple[tuple[str, _Variable], ...] = field(compare=False, repr=False)
     columns: tuple[tuple[str, _Column], ...] = field(compare=False, repr=False)
     live: bool = field(compare=False, default=False)
+
+    @property
+    def basis(self) -> Basis:
+        """What it asks for; of the request alone, where it asks for that too."""
+        if self.base:
+            return Basis.REQUEST
+        return max((column.basis for _, column in self.columns), default=Basis.MODELS)
 
     def ask(self, scene: Scene, at: int | None) -> tuple[Answer, str]:
         """Its answer about a candidate, or (None) about the request alone."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from gateway.domain.rules.known import Basis
 from gateway.domain.rules.reading import Kind, Reader
 from gateway.domain.rules.scene import Answer, Scene, Value, Verdicts
 from gateway.domain.units import Rate
@@ -25,10 +26,11 @@ class Measure:
     tell: Callable[[Any], str] = field(compare=False)
     missing: Callable[[Scene, int], str] = field(compare=False)
     live: bool = field(default=False, compare=False)
+    basis: Basis = field(default=Basis.REQUEST, compare=False)
 
     def of(self, scene: Scene) -> Sequence[Value]:
         """The column of its values."""
-        return scene.column(self.key, self.take)
+        return scene.column(self.key, self.take, self.basis)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Bound:
     def all(self, scene: Scene, measure: Measure) -> Verdicts:
         """The same for all candidates."""
         values, limit = measure.of(scene), self.limit
-        ends = scene.span(measure.key)
+        ends = scene.span(measure.key, measure.basis)
         if ends is not None:
             low, high = ends
             if (high < limit) if self.under else (low > limit):
@@ -74,6 +76,11 @@ class Measured:
     def live(self) -> bool:
         """Whether any of it changes with what happens."""
         return any(measure.live for measure, _ in self.parts)
+
+    @property
+    def basis(self) -> Basis:
+        """What its answers rest on."""
+        return max((measure.basis for measure, _ in self.parts), default=Basis.REQUEST)
 
     def judge(self, scene: Scene) -> Verdicts:
         """Yes, no or unknown for each candidate."""

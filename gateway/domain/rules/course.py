@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.domain.limits import Throttle
 from gateway.domain.rules.decision import Refused, Step, Terms
+from gateway.domain.rules.known import Basis
 from gateway.domain.rules.scene import Scene, Verdicts
 
 
@@ -38,6 +39,17 @@ class Move:
 
     rule: str
     chosen: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a rule makes of the candidates that it finds: what it removes, what stays, what it puts in front."""
+
+    step: Step
+    left: list[int]
+    mask: int
+    headed: bool = False  # whether another one is first now
+    move: Move | None = None
 
 
 class Course:
@@ -85,11 +97,7 @@ class Course:
         if not reasons:
             return {}
         head = self.left[0]
-        models = self.scene.models
-        removed = {models[i].name: why for i, why in reasons.items()}
-        self.scene.left = [i for i in self.left if i not in reasons]
-        for i in reasons:
-            self.mask ^= 1 << (8 * i)
+        self.scene.left, self.mask, removed = self.without(reasons)
         self.passed_over.update(removed)
         self.hopeful = self.hopeful or live
         if not self.left:
@@ -97,6 +105,36 @@ class Course:
         elif self.left[0] != head:
             self.head_rule = rule
         return removed
+
+    def take(self, rule: str, basis: Basis, make: Callable[[Course, str], Outcome], *, live: bool) -> None:
+        """Take a rule's outcome, made by `make` where it is not remembered.
+
+        It hangs on nothing but what `basis` says and on which candidates are left.
+        """
+        if self.full:
+            outcome = make(self, rule)
+        else:
+            table, key = self.scene.table(basis), (rule, self.mask)
+            found = table.get(key)
+            outcome = table[key] = make(self, rule) if found is None else found
+        self.steps.append(outcome.step)
+        if outcome.move is not None:
+            self.moves.append(outcome.move)
+        if outcome.mask != self.mask:
+            self.scene.left, self.mask = outcome.left, outcome.mask
+            self.passed_over.update(outcome.step.removed)
+            self.hopeful = self.hopeful or live
+            if not outcome.left:
+                self.blame = rule
+            elif outcome.headed:
+                self.head_rule = rule
+
+    def without(self, reasons: Mapping[int, str]) -> tuple[list[int], int, dict[str, str]]:
+        """Who is left without some, in numbers and as a mask, and the reasons by name."""
+        names, mask = self.scene.names, self.mask
+        for i in reasons:
+            mask ^= 1 << (8 * i)
+        return [i for i in self.left if i not in reasons], mask, {names[i]: why for i, why in reasons.items()}
 
     def unknown(self, verdicts: Verdicts, why: Callable[[Scene, int], str]) -> str:
         """A clause about the candidates left for which a predicate is unknown; there are some."""
@@ -106,4 +144,5 @@ class Course:
 
     def reasons(self, stay: Sequence[int], why: Callable[[Scene, int], str]) -> dict[str, str]:
         """Why candidates stay, for who asked for all reasons."""
-        return {self.scene.models[i].name: why(self.scene, i) for i in stay}
+        names = self.scene.names
+        return {names[i]: why(self.scene, i) for i in stay}

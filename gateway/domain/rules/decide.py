@@ -12,30 +12,47 @@ from gateway.domain.rules import serving
 from gateway.domain.rules.actions import rank
 from gateway.domain.rules.conditions import Condition
 from gateway.domain.rules.course import Course
-from gateway.domain.rules.decision import Decision, Hedge, Refused, Shadow, Step
+from gateway.domain.rules.decision import IDLE, Decision, Hedge, Refused, Shadow, Step
 from gateway.domain.rules.facts import Facts
+from gateway.domain.rules.memory import Memory
+from gateway.domain.rules.plan import everything
 from gateway.domain.rules.rule import Rule, RuleSet
 from gateway.domain.rules.scene import Scene
 
 ORDER = "order of the name"
 
 
-def decide(rules: RuleSet, facts: Facts, *, full: bool = False) -> Decision:
+def decide(
+    rules: RuleSet,
+    facts: Facts,
+    *,
+    full: bool = False,
+    brief: bool = False,
+    memory: Memory | None = None,
+) -> Decision:
     """Choose among the candidates; `full` adds what every rule found about every candidate that stayed.
+
+    A `brief` decision leaves out why a rule did not apply, where that hangs on the request alone: whoever knows the
+    request and the rules finds it out again. A `memory` of earlier decisions by these rules changes nothing but how
+    long it takes.
 
     What cannot serve goes first, then the rules from top to bottom, then the ranking of what is left; what rules prefer
     stands in front of it, the later rule's before the earlier's.
     """
-    scene = Scene(facts, rules.max_age)
+    scene = Scene(facts, rules.max_age, None if memory is None else memory.of(facts))
     course = Course(scene, rules.terms, full=full)
     course.steps.append(Step(ORDER, f"{facts.asked.model} admits {len(scene.models)}"))
     serving.check(course)
-    for number, rule in enumerate(rules.rules):
+    parts = everything(rules.rules) if memory is None or not brief else memory.plans.brief(scene)
+    for number, rule, asks, idle in parts:
         if course.refused is not None or not course.left:
             reason = "refused" if course.refused is not None else "no candidate is left"
             course.steps += [Step(each.name, f"is not reached: {reason}") for each in rules.rules[number:]]
             break
-        _run(rule, course)
+        if rule is None:
+            course.steps += idle
+        elif not asks or _applies(rule, course, brief=brief):
+            _run(rule, course)
     if course.refused is None:
         serving.check_cost(course)
     if not course.left and course.refused is None:
@@ -43,12 +60,20 @@ def decide(rules: RuleSet, facts: Facts, *, full: bool = False) -> Decision:
     return _decision(rules, course)
 
 
+def _applies(rule: Rule, course: Course, *, brief: bool) -> bool:
+    """Whether the rule's condition holds; where it does not, that is its step."""
+    when = rule.when
+    if when is None:
+        return True
+    holds = course.scene.holds(when)
+    if holds or (holds is None and rule.unknown_applies):
+        return True
+    step = rule.idle if brief else None
+    course.steps.append(step or Step(rule.name, f"{IDLE}: {course.scene.why(when)}"))
+    return False
+
+
 def _run(rule: Rule, course: Course) -> None:
-    if rule.when is not None:
-        holds = rule.when.holds(course.scene)
-        if holds is False or (holds is None and not rule.unknown_applies):
-            course.steps.append(Step(rule.name, f"does not apply: {rule.when.why(course.scene)}"))
-            return
     count = len(course.left)
     rule.action.act(course, rule.name)
     # A rule may take out by what never changes, at a time of the day that does.
@@ -77,7 +102,7 @@ def _nobody(course: Course) -> Refused:
 
 def _decision(rules: RuleSet, course: Course) -> Decision:
     scene, facts = course.scene, course.scene.facts
-    names = [model.name for model in scene.models]
+    names = scene.names
     if course.refused is not None:
         by = course.refused.rule or ORDER
         left = {names[i]: f"the request was refused by {by}" for i in course.left}
@@ -90,6 +115,7 @@ def _decision(rules: RuleSet, course: Course) -> Decision:
             roll=facts.roll,
             refused=course.refused,
             terms=course.terms,
+            registry_version=facts.registry_version,
         )
     order, scores = _ranked(course)
     rule = course.head_rule or ORDER
@@ -108,6 +134,7 @@ def _decision(rules: RuleSet, course: Course) -> Decision:
         terms=course.terms,
         hedge=_hedge(rules.hedge, rules.hedge_when, scene),
         shadow=_shadow(rules.shadow, rules.shadow_when, scene),
+        registry_version=facts.registry_version,
     )
 
 
@@ -132,7 +159,8 @@ def _ranked(course: Course) -> tuple[list[int], dict[str, float]]:
     order = [left[place] for place in places]
     if order[0] != left[0]:
         course.head_rule = f"caller prefers {wish}" if course.ranking is None else course.ranking[0]
-    return order, {scene.models[i].name: score for i, score in zip(left, scores, strict=True)}
+    names = scene.names
+    return order, {names[i]: score for i, score in zip(left, scores, strict=True)}
 
 
 def _moved(course: Course, order: list[int], rule: str) -> tuple[list[int], str]:

@@ -9,6 +9,9 @@ from decimal import Decimal
 
 from gateway.domain.limits import Throttle
 
+IDLE = "does not apply"
+"""The effect of a rule whose condition does not hold; why it does not follows, where it is said."""
+
 
 @dataclass(frozen=True, slots=True)
 class Step:

@@ -72,12 +72,13 @@ def _read_rules(top: Reader, shared: Shared) -> tuple[Rule, ...]:
         return ()
     found: list[Rule] = []
     said: list[Mapping[str, Any]] = []
+    asked: dict[Condition, Condition] = {}
     for number, entry in enumerate(raw):
         name = entry.get("name") if isinstance(entry, Mapping) else None
         shared.rule = name if isinstance(name, str) else f"number {number + 1}"
         shared.above = 2
         reader = Reader(entry, ("rules", str(number)), shared)
-        rule = _read_rule(reader)
+        rule = _read_rule(reader, asked)
         said.append(reader.said)
         if rule is not None:
             _check(rule, found, reader)
@@ -87,11 +88,13 @@ def _read_rules(top: Reader, shared: Shared) -> tuple[Rule, ...]:
     return tuple(found)
 
 
-def _read_rule(reader: Reader) -> Rule | None:
+def _read_rule(reader: Reader, asked: dict[Condition, Condition]) -> Rule | None:
     name = reader.required("name", _NAMED, "")
     when: Condition | None = None
     if "when" in reader:
         when = read_condition(reader.child("when"))
+        # Rules that hang on the same are given the same condition: then a decision asks it once.
+        when = asked.setdefault(when, when)
     applies = False
     if "when_unknown" in reader:
         applies = reader.value("when_unknown", word_of("skip", "apply"), "skip") == "apply"

@@ -9,7 +9,7 @@ from typing import Any
 
 from gateway.domain.rules.conditions import Condition
 from gateway.domain.rules.course import Action
-from gateway.domain.rules.decision import Hedge, Shadow, Terms
+from gateway.domain.rules.decision import IDLE, Hedge, Shadow, Step, Terms
 
 MAX_AGE = timedelta(seconds=10)
 """Live facts older than this count as unknown, unless the rules say otherwise."""
@@ -27,6 +27,12 @@ class Rule:
     when: Condition | None = None
     unknown_applies: bool = False
     live: bool = False
+    idle: Step | None = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """`idle` is the step of a brief decision where the rule does not apply because of the request alone."""
+        waits = self.when is None or self.when.live
+        object.__setattr__(self, "idle", None if waits else Step(self.name, IDLE))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 from gateway.domain.health import Live, ModelHealth, Window
 from gateway.domain.prices import Price
 from gateway.domain.rules.facts import Facts
+from gateway.domain.rules.known import Basis, Known
 
 Answer = bool | None
 """Yes, no, or unknown."""
@@ -53,8 +54,25 @@ class Expression(Protocol):
         """Whether its answer may change with what happens."""
         ...
 
+    @property
+    def basis(self) -> Basis:
+        """What its answer about a candidate rests on."""
+        ...
+
     def ask(self, scene: Scene, at: int | None) -> tuple[Answer, str]:
         """Its answer about a candidate (about the request, with None), and what was wrong where it is unknown."""
+        ...
+
+
+class Asks(Protocol):
+    """Who answers about the request, its caller and the clock."""
+
+    def holds(self, scene: Scene) -> Answer:
+        """The answer."""
+        ...
+
+    def why(self, scene: Scene) -> str:
+        """The fact behind it."""
         ...
 
 
@@ -70,22 +88,43 @@ class Scene:
     """What one decision sees. Candidates are numbered in the order of the name; a column has an entry for each.
 
     `left` are those that no check and no rule has taken out so far: what is dear to find out is asked of them alone.
+    What rests on things that stay from one request to the next is looked up in what is `known` of the candidates.
     """
 
-    __slots__ = ("_columns", "_judged", "_spans", "every", "facts", "left", "models", "none", "stale", "yes")
+    __slots__ = (
+        "_answers",
+        "_judged",
+        "_known",
+        "_reasons",
+        "_tables",
+        "every",
+        "facts",
+        "left",
+        "models",
+        "none",
+        "stale",
+        "yes",
+    )
 
-    def __init__(self, facts: Facts, max_age: timedelta) -> None:
-        """Live facts older than `max_age` count as unknown."""
+    def __init__(self, facts: Facts, max_age: timedelta, known: Known | None = None) -> None:
+        """Live facts older than `max_age` count as unknown. `known` is of these candidates; without it all is new."""
         self.facts = facts
         self.models = facts.candidates
+        self._known = known or Known(facts.candidates)
         self.left = list(range(len(self.models)))
         # Verdicts are numbers with a byte for each candidate: these have a 1 in all of them.
         self.every = int.from_bytes(b"\1" * len(self.models), "little")
         self.yes = Verdicts(self.every)
         self.none = Verdicts(0)
-        self._columns: dict[str, Any] = {}
+        self._tables: list[dict[Any, Any] | None] = [
+            self._known.models,
+            self._known.priced_by(facts.prices),
+            None,
+            {},
+        ]
         self._judged: dict[int, Verdicts] = {}
-        self._spans: dict[str, tuple[Value, Value] | None] = {}
+        self._answers: dict[int, Answer] = {}
+        self._reasons: dict[int, str] = {}
         age = facts.live.age(facts.observed_at)
         self.stale: str | None = None
         if age is None:
@@ -93,12 +132,32 @@ class Scene:
         elif age > max_age:
             self.stale = f"the live facts are {age.total_seconds():.0f}s old"
 
-    def column(self, key: str, take: Callable[[Scene], Sequence[Value]]) -> Sequence[Value]:
-        """The column of this key; `take` makes it when it is asked for first."""
-        found = self._columns.get(key)
+    def table(self, basis: Basis) -> dict[Any, Any]:
+        """Where things are kept that rest on this, for as long as that stays as it is."""
+        found = self._tables[basis]
         if found is None:
-            found = self._columns[key] = take(self)
+            found = self._tables[basis] = self._measured()
         return found
+
+    def _measured(self) -> dict[Any, Any]:
+        if self.stale is not None:
+            return {}  # the reasons say for how long they have been stale
+        return self._known.measured_by([health.windows for health in self.health if health is not None])
+
+    def column(self, key: str, take: Callable[[Scene], Sequence[Value]], basis: Basis) -> Sequence[Value]:
+        """The column of this key; `take` makes it when it is asked for first."""
+        table = self.table(basis)
+        found = table.get(key)
+        if found is None:
+            found = table[key] = take(self)
+        return found
+
+    def holds(self, condition: Asks) -> Answer:
+        """Whether a condition holds, asked once in a decision: rules share theirs."""
+        key = id(condition)
+        if key not in self._answers:
+            self._answers[key] = condition.holds(self)
+        return self._answers[key]
 
     def verdicts(self, answers: Sequence[Answer]) -> Verdicts:
         """The answers about all candidates, in their order, as one value."""
@@ -120,56 +179,74 @@ class Scene:
             found = self._judged[id(predicate)] = predicate.judge(self)
         return found
 
+    def why(self, condition: Asks) -> str:
+        """Why a condition holds or does not, told once in a decision."""
+        said = self._reasons.get(id(condition))
+        if said is None:
+            said = self._reasons[id(condition)] = condition.why(self)
+        return said
+
     def numbers(self, of: int) -> list[int]:
         """The candidates for which a number of verdicts has a 1."""
         count = len(self.models)
         return list(compress(range(count), of.to_bytes(count, "little")))
 
-    def span(self, key: str) -> tuple[Value, Value] | None:
+    def span(self, key: str, basis: Basis) -> tuple[Value, Value] | None:
         """The least and the greatest value of a column; None where any is not known, or there are none.
 
         Most bounds lie outside of it: what holds for both ends holds for all, without a look at each.
         """
-        if key in self._spans:
-            return self._spans[key]
-        values = self._columns[key]
-        found = None if not values or None in values else (min(values), max(values))
-        self._spans[key] = found
-        return found
+        table, name = self.table(basis), f"span {key}"
+        if name not in table:
+            values = table[key]
+            table[name] = None if not values or None in values else (min(values), max(values))
+        span: tuple[Value, Value] | None = table[name]
+        return span
 
     def words(self, key: str) -> frozenset[Value]:
-        """The different values of a column."""
-        return self.keep(f"words {key}", lambda _scene: frozenset(self._columns[key]))
+        """The different values of a column that rests on the models alone."""
+        return self.keep(
+            f"words {key}", lambda scene: frozenset(scene.table(Basis.MODELS)[key]), Basis.MODELS
+        )
 
-    def keep(self, key: str, make: Callable[[Scene], Any]) -> Any:
-        """Anything that is made once in a decision."""
-        found = self._columns.get(key)
+    def keep(self, key: str, make: Callable[[Scene], Any], basis: Basis = Basis.REQUEST) -> Any:
+        """Anything that is made once for as long as what it rests on stays as it is."""
+        table = self.table(basis)
+        found = table.get(key)
         if found is None:
-            found = self._columns[key] = make(self)
+            found = table[key] = make(self)
         return found
+
+    @property
+    def names(self) -> list[str]:
+        """Each candidate's name."""
+        names: list[str] = self.keep(
+            "names", lambda scene: [model.name for model in scene.models], Basis.MODELS
+        )
+        return names
 
     @property
     def tags(self) -> Sequence[Mapping[str, str]]:
         """Each candidate's tags, its size among them."""
-        return self.column("tags", lambda scene: [model.all_tags for model in scene.models])
+        return self.column("tags", lambda scene: [model.all_tags for model in scene.models], Basis.MODELS)
 
     def tag(self, name: str) -> Sequence[str | None]:
         """Each candidate's value of one tag."""
-        return self.column(f"tag {name}", lambda scene: _tag(scene, name))
+        return self.column(f"tag {name}", lambda scene: _tag(scene, name), Basis.MODELS)
 
     @property
     def prices(self) -> Sequence[Price | None]:
         """Each candidate's price in force."""
-        return self.column("prices", _prices)
+        return self.column("prices", _prices, Basis.PRICES)
 
     @property
     def health(self) -> Sequence[ModelHealth | None]:
         """What each candidate is at; None for all while live facts are missing or stale."""
-        return self.column("health", _health)
+        return self.column("health", _health, Basis.REQUEST)
 
     def live(self, window: Window) -> Sequence[Live | None]:
         """What each candidate did in a window; None for all while live facts are missing or stale."""
-        return self.column(window, lambda scene: _live(scene, window))
+        return self.column(window, lambda scene: _live(scene, window), Basis.WINDOWS)
 
 
 def _tag(scene: Scene, name: str) -> list[str | None]:

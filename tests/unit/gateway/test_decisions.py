@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
+import msgspec
+
 from gateway.decisions import LONGEST, read, tell
 from gateway.domain.limits import Then, Throttle
-from gateway.domain.rules import Decision, Hedge, Refused, Shadow, Step, Terms
+from gateway.domain.rules import IDLE, Decision, Hedge, Refused, Shadow, Step, Terms
 
 FULL = Decision(
     ranked=("a", "b"),
@@ -52,3 +55,22 @@ def test_what_cannot_be_read_is_nothing():
     assert read("") is None
     assert read('{"ranked": 3}') is None
     assert read("nonsense") is None
+
+
+def test_rules_that_did_not_apply_are_kept_by_name_and_read_in_their_place():
+    steps = (Step("a", IDLE), Step("b", "keeps all 2"), Step("c", IDLE), Step("d", IDLE))
+    decision = Decision(("m",), steps=steps)
+    told = tell(decision)
+    assert read(told) == decision
+    assert told.count(IDLE) == 0
+
+
+def test_what_the_version_before_kept_is_read_and_what_is_kept_now_it_reads():
+    whole = msgspec.json.encode(FULL).decode()
+    assert read(whole) == FULL
+    brief = replace(FULL, steps=(Step("idle", IDLE), *FULL.steps))
+    assert msgspec.json.decode(tell(brief), type=Decision) == FULL
+
+
+def test_what_is_empty_is_not_kept():
+    assert tell(Decision(("m",))) == '{"ranked":["m"],"steps":[],"roll":0.0}'

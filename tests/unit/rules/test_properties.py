@@ -10,11 +10,26 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway import decisions
 from gateway.domain.health import Breaker, Live, LiveFacts, ModelHealth, Use, Window
 from gateway.domain.inference import Kind, Mode
 from gateway.domain.prices import Price
 from gateway.domain.registry import Capability, Model, ModelLimits, ModelState
-from gateway.domain.rules import Asked, Asking, Facts, Failed, GatewayLoad, decide, parse
+from gateway.domain.rules import (
+    IDLE,
+    Asked,
+    Asking,
+    Decision,
+    Facts,
+    Failed,
+    GatewayLoad,
+    Memory,
+    Rule,
+    RuleSet,
+    Step,
+    decide,
+    parse,
+)
 from gateway.rules.cel import compile_cel
 from tests.builders import a_model
 from tests.unit.domain.rules.scenes import NOW
@@ -191,3 +206,69 @@ def test_a_refusal_names_no_model_of_its_own_accord(tree, facts):
     )
     refused = decide(ruled(tree), hidden).refused
     assert refused is None or "secret" not in refused.message
+
+
+# ---- what is remembered ------------------------------------------------------------------------------------------
+@st.composite
+def followed(draw: st.DrawFn) -> list[Facts]:
+    """Facts that follow each other as those of requests do: much stays, something changes."""
+    given_ = [draw(scenes())]
+    for _ in range(draw(st.integers(1, 6))):
+        last, other = given_[-1], draw(scenes())
+        change = draw(
+            st.sampled_from(["asked", "caller", "clock", "prices", "live", "in flight", "all", "none"])
+        )
+        if change == "all":
+            given_.append(other)
+        elif change == "in flight":
+            models = {
+                name: replace(health, in_flight=draw(st.integers(0, 5)))
+                for name, health in last.live.models.items()
+            }
+            given_.append(replace(last, live=replace(last.live, models=models)))
+        elif change == "caller":
+            tags = draw(st.dictionaries(st.sampled_from(["a", "team"]), st.sampled_from(["a", "b"])))
+            given_.append(replace(last, caller=Asking("d", "Dora", "person", tags)))
+        elif change == "clock":
+            given_.append(replace(last, observed_at=other.observed_at, roll=other.roll))
+        elif change != "none":
+            given_.append(replace(last, **{change: getattr(other, change)}))
+        else:
+            given_.append(last)
+    return given_
+
+
+@given(rule_sets(), followed(), maybe, maybe)
+@MANY
+def test_a_memory_changes_nothing_but_the_time_a_decision_takes(tree, given_, full, brief):
+    rules = ruled(tree)
+    memory = Memory(rules)
+    for facts in (*given_, *given_):
+        plain = decide(rules, facts, full=full, brief=brief)
+        assert decide(rules, facts, full=full, brief=brief, memory=memory) == plain
+
+
+@given(rule_sets(), scenes())
+@MANY
+def test_a_brief_decision_is_the_same_but_for_why_rules_did_not_apply(tree, facts):
+    rules = ruled(tree)
+    whole, brief = decide(rules, facts), decide(rules, facts, brief=True)
+    assert replace(whole, steps=()) == replace(brief, steps=())
+    for one, other, rule in zip(whole.steps, brief.steps, _rules_of(rules, whole), strict=True):
+        if one != other:
+            assert other == Step(one.rule, IDLE)
+            assert one.effect.startswith(f"{IDLE}: ")
+            assert rule is not None
+            assert not rule.when.live
+
+
+def _rules_of(rules: RuleSet, decision: Decision) -> list[Rule | None]:
+    named = {rule.name: rule for rule in rules.rules}
+    return [named.get(step.rule) for step in decision.steps]
+
+
+@given(rule_sets(), scenes(), maybe)
+@MANY
+def test_a_decision_is_read_as_it_was_kept(tree, facts, brief):
+    decision = decide(ruled(tree), facts, brief=brief)
+    assert decisions.read(decisions.tell(decision)) == decision

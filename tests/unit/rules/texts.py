@@ -64,7 +64,16 @@ _LEAVES: dict[str, st.SearchStrategy[Any]] = {
     "load": bounds(SHARE, ""),
     "spend": bounds(USD, "usd", window=WINDOW),
     "availability": st.fixed_dictionaries({"breaker": some(type_(["open", "closed", "half_open"]))}),
-    "expr": st.just('model.tags["size"] != "small" && model.quality > 0.5'),
+    "expr": type_(
+        [
+            'model.tags["size"] != "small" && model.quality > 0.5',
+            'model.live["1m"].requests > 50.0',
+            "model.in_flight > 1",
+            "model.price.output_usd_per_mtok < 2.0",
+            "model.price.request_usd < 0.01",
+            "request.input_tokens > 1000 && model.quality > 0.2",
+        ]
+    ),
 }
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from gateway.domain.rules.course import Course
+from gateway.domain.rules.course import Course, Outcome
 from gateway.domain.rules.decision import Step
+from gateway.domain.rules.known import Basis
 from gateway.domain.rules.predicates import Predicate, read_predicate
 from gateway.domain.rules.reading import Reader
 
@@ -22,6 +23,11 @@ class Narrow:
     predicate: Predicate
     drop: bool
     unknown_goes: bool
+    basis: Basis = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Ask the predicate once what it rests on."""
+        object.__setattr__(self, "basis", self.predicate.basis)
 
     @property
     def live(self) -> bool:
@@ -30,17 +36,17 @@ class Narrow:
 
     def act(self, course: Course, rule: str) -> None:
         """Take them out, each with its reason."""
+        course.take(rule, self.basis, self._outcome, live=self.live)
+
+    def _outcome(self, course: Course, rule: str) -> Outcome:
         predicate, scene, before = self.predicate, course.scene, len(course.left)
-        verdicts, left = predicate.judge(scene), course.mask
+        verdicts, among = predicate.judge(scene), course.mask
         goes = verdicts.yes if self.drop else scene.every ^ verdicts.yes ^ verdicts.unknown
         if self.unknown_goes:
             goes |= verdicts.unknown
-        goes &= left
-        unknown = course.unknown(verdicts, predicate.why) if verdicts.unknown & left else ""
-        removed: dict[str, str] = {}
-        if goes:
-            reasons = {i: predicate.why(scene, i) for i in scene.numbers(goes)}
-            removed = course.remove(rule, reasons, live=self.live)
+        goes &= among
+        unknown = course.unknown(verdicts, predicate.why) if verdicts.unknown & among else ""
+        left, mask, removed = course.without({i: predicate.why(scene, i) for i in scene.numbers(goes)})
         gone = len(removed)
         count = gone if self.drop else before - gone
         verb = "drops" if self.drop else "keeps"
@@ -51,8 +57,9 @@ class Narrow:
             if count == before
             else f"{count} of {before}"
         )
-        stay = course.reasons(course.left, predicate.why) if course.full else {}
-        course.steps.append(Step(rule, f"{verb} {said}{unknown}", removed, stay))
+        stay = course.reasons(left, predicate.why) if course.full else {}
+        step = Step(rule, f"{verb} {said}{unknown}", removed, stay)
+        return Outcome(step, left, mask, headed=bool(left) and left[0] != course.left[0])
 
 
 def read_keep(reader: Reader, *, unknown_goes: bool) -> Narrow:

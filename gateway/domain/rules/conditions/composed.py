@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
-from gateway.domain.rules.conditions.condition import Condition
+from gateway.domain.rules.conditions.condition import Condition, Words
+from gateway.domain.rules.facts import Facts
 from gateway.domain.rules.scene import Answer, Scene
 
 
@@ -19,6 +20,11 @@ class All:
     def live(self) -> bool:
         """Whether any of it changes with time."""
         return any(part.live for part in self.parts)
+
+    @property
+    def words(self) -> Words | None:
+        """Those of all parts."""
+        return _words(self.parts)
 
     def holds(self, scene: Scene) -> Answer:
         """No as soon as one part does not hold, unknown where it hangs on what is unknown."""
@@ -47,6 +53,11 @@ class Any:
         """Whether any of it changes with time."""
         return any(part.live for part in self.parts)
 
+    @property
+    def words(self) -> Words | None:
+        """Those of all parts."""
+        return _words(self.parts)
+
     def holds(self, scene: Scene) -> Answer:
         """Yes as soon as one part holds, unknown where it hangs on what is unknown."""
         found: Answer = False
@@ -74,6 +85,11 @@ class Not:
         """Whether it changes with time."""
         return self.part.live
 
+    @property
+    def words(self) -> Words | None:
+        """Those of its part."""
+        return self.part.words
+
     def holds(self, scene: Scene) -> Answer:
         """The part's answer, turned round."""
         answer = self.part.holds(scene)
@@ -82,6 +98,16 @@ class Not:
     def why(self, scene: Scene) -> str:
         """The fact is the same; what it means for the rule is turned round."""
         return self.part.why(scene)
+
+
+def _words(parts: Sequence[Condition]) -> Words | None:
+    found: dict[str, Callable[[Facts], Hashable]] = {}
+    for part in parts:
+        words = part.words
+        if words is None:
+            return None
+        found.update(words)
+    return found
 
 
 def _why(parts: Sequence[Condition], scene: Scene, *, decisive: bool) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -11,6 +11,9 @@ from gateway.domain.rules.facts import Facts
 from gateway.domain.rules.scene import Answer, Scene
 from gateway.domain.tags import TagExpression
 
+Words = Mapping[str, Callable[[Facts], Hashable]]
+"""Facts about a request and its caller that many requests have in common, each under a name of its own."""
+
 
 class Condition(Protocol):
     """A claim that holds, does not hold, or is unknown. A frozen value, like a predicate."""
@@ -18,6 +21,11 @@ class Condition(Protocol):
     @property
     def live(self) -> bool:
         """Whether its answer may change with time, so that a request refused by it may succeed later."""
+        ...
+
+    @property
+    def words(self) -> Words | None:
+        """All that its answer rests on, where many requests share that; None where it rests on more."""
         ...
 
     def holds(self, scene: Scene) -> Answer:
@@ -41,6 +49,11 @@ class Among:
     def live(self) -> bool:
         """A request stays as it is."""
         return False
+
+    @property
+    def words(self) -> Words:
+        """The word."""
+        return {self.what: self.take}
 
     def holds(self, scene: Scene) -> Answer:
         """Whether it is one of them."""
@@ -66,6 +79,12 @@ class Tags:
         """A request stays as it is."""
         return False
 
+    @property
+    def words(self) -> Words:
+        """The tags, in the order in which they were given."""
+        take = self.take
+        return {self.what: lambda facts: tuple(take(facts).items())}
+
     def holds(self, scene: Scene) -> Answer:
         """Whether all terms are fulfilled."""
         return self.wanted.holds(self.take(scene.facts))
@@ -89,6 +108,11 @@ class Amount:
     tell: Callable[[Any], str] = field(compare=False)
     missing: Callable[[Scene], str] = field(compare=False, default=lambda _scene: "is not known")
     live: bool = field(compare=False, default=False)
+
+    @property
+    def words(self) -> None:
+        """Numbers are many."""
+        return
 
     def holds(self, scene: Scene) -> Answer:
         """Whether it is beyond every bound."""

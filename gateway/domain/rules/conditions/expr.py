@@ -23,6 +23,11 @@ class Expr:
         """Whether it asks for anything live."""
         return self.expression is not None and self.expression.live
 
+    @property
+    def words(self) -> None:
+        """It may ask for anything."""
+        return
+
     def holds(self, scene: Scene) -> Answer:
         """What the expression says."""
         return None if self.expression is None else self.expression.ask(scene, None)[0]

@@ -10,7 +10,7 @@ from gateway.domain.inference import Kind, Mode
 from gateway.domain.registry import Capability
 from gateway.domain.rules import reading
 from gateway.domain.rules.bounds import Bound
-from gateway.domain.rules.conditions.condition import Among, Amount, Condition, Tags
+from gateway.domain.rules.conditions.condition import Among, Amount, Condition, Tags, Words
 from gateway.domain.rules.matching import Names, read_names, read_tags
 from gateway.domain.rules.reading import BYTES, COUNT, TOKENS, Reader, one_of, word_of
 from gateway.domain.rules.scene import Answer, Scene
@@ -30,6 +30,11 @@ class Needs:
     def live(self) -> bool:
         """A request stays as it is."""
         return False
+
+    @property
+    def words(self) -> Words:
+        """What it needs."""
+        return {"the request's needs": lambda facts: facts.asked.needs}
 
     def holds(self, scene: Scene) -> Answer:
         """Whether it needs all of them."""

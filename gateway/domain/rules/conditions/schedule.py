@@ -35,6 +35,11 @@ class Schedule:
         """Time goes on."""
         return True
 
+    @property
+    def words(self) -> None:
+        """The clock alone."""
+        return
+
     def holds(self, scene: Scene) -> Answer:
         """Whether the wall clock is in the span."""
         now = self._now(scene)

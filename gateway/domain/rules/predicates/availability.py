@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.domain.health import Breaker, ModelHealth
+from gateway.domain.rules.known import Basis
 from gateway.domain.rules.reading import Reader, one_of, word_of
 from gateway.domain.rules.scene import Scene, Verdicts
 
@@ -26,6 +27,11 @@ class Availability:
     def live(self) -> bool:
         """It changes with what happens."""
         return True
+
+    @property
+    def basis(self) -> Basis:
+        """Breakers open and close at any time."""
+        return Basis.REQUEST
 
     def judge(self, scene: Scene) -> Verdicts:
         """The answers about all candidates."""

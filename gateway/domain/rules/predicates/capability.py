@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.domain.registry import Capability
+from gateway.domain.rules.known import Basis
 from gateway.domain.rules.reading import Reader, one_of
 from gateway.domain.rules.scene import Scene, Verdicts
 
@@ -21,6 +22,11 @@ class Able:
     def live(self) -> bool:
         """It does not change by itself."""
         return False
+
+    @property
+    def basis(self) -> Basis:
+        """The registry says it."""
+        return Basis.MODELS
 
     def judge(self, scene: Scene) -> Verdicts:
         """The answers about all candidates."""

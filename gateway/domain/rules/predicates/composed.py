@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gateway.domain.rules.known import Basis
 from gateway.domain.rules.predicates.predicate import Predicate
 from gateway.domain.rules.scene import Scene, Verdicts
 
@@ -19,6 +20,11 @@ class All:
     def live(self) -> bool:
         """Whether any of it changes with what happens."""
         return any(part.live for part in self.parts)
+
+    @property
+    def basis(self) -> Basis:
+        """What its parts rest on."""
+        return max((part.basis for part in self.parts), default=Basis.REQUEST)
 
     def judge(self, scene: Scene) -> Verdicts:
         """The answers about all candidates."""
@@ -43,6 +49,11 @@ class Any:
         """Whether any of it changes with what happens."""
         return any(part.live for part in self.parts)
 
+    @property
+    def basis(self) -> Basis:
+        """What its parts rest on."""
+        return max((part.basis for part in self.parts), default=Basis.REQUEST)
+
     def judge(self, scene: Scene) -> Verdicts:
         """The answers about all candidates."""
         verdicts = scene.judged(self.parts[0])
@@ -65,6 +76,11 @@ class Not:
     def live(self) -> bool:
         """Whether it changes with what happens."""
         return self.part.live
+
+    @property
+    def basis(self) -> Basis:
+        """What its part rests on."""
+        return self.part.basis
 
     def judge(self, scene: Scene) -> Verdicts:
         """The answers about all candidates."""

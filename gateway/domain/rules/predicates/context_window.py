@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.domain.rules.bounds import Measure, Measured, read_bounds
+from gateway.domain.rules.known import Basis
 from gateway.domain.rules.reading import TOKENS, Reader
 
 KIND = "context_window"
@@ -11,6 +12,7 @@ WINDOW = Measure(
     take=lambda scene: [model.context_window for model in scene.models],
     tell=lambda value: f"has a context window of {value:,} tokens",
     missing=lambda _scene, _at: "says no context window",
+    basis=Basis.MODELS,
 )
 
 

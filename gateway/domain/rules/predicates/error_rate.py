@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from gateway.domain.health import Live, Window
 from gateway.domain.rules.bounds import Measure, Measured, read_bounds
+from gateway.domain.rules.known import Basis
 from gateway.domain.rules.reading import SHARE, SOME, TEXT, Reader
 from gateway.domain.rules.scene import Scene
 from gateway.domain.rules.windows import read_window, unmeasured
@@ -33,6 +34,7 @@ def error_rate(window: Window, least: int = LEAST, codes: tuple[str, ...] = ()) 
         lambda share: f"fails {format_share(round(share, 3))} of calls in {window}{how}",
         lambda scene, at: unmeasured(scene, at, window, least),
         live=True,
+        basis=Basis.WINDOWS,
     )
 
 

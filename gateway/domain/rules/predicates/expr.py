@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from gateway.domain.rules.known import Basis
 from gateway.domain.rules.reading import TEXT, Reader, Unfit
 from gateway.domain.rules.scene import Answer, Expression, Scene, Verdicts
 
@@ -21,6 +22,11 @@ class Expr:
     def live(self) -> bool:
         """Whether it asks for anything live."""
         return self.expression is not None and self.expression.live
+
+    @property
+    def basis(self) -> Basis:
+        """What the expression asks for."""
+        return Basis.REQUEST if self.expression is None else self.expression.basis
 
     def judge(self, scene: Scene) -> Verdicts:
         """The answers about all candidates."""

@@ -7,6 +7,7 @@ from operator import attrgetter
 
 from gateway.domain.health import Window
 from gateway.domain.rules.bounds import Measure, Measured, read_bounds
+from gateway.domain.rules.known import Basis
 from gateway.domain.rules.reading import DURATION, SOME, Reader
 from gateway.domain.rules.scene import Scene
 from gateway.domain.rules.windows import read_window, unmeasured
@@ -37,6 +38,7 @@ def latency(name: str, window: Window, least: int = LEAST) -> Measure:
         lambda ms: f"takes {ms:.0f}ms ({said} in {window})",
         lambda scene, at: unmeasured(scene, at, window, least),
         live=True,
+        basis=Basis.WINDOWS,
     )
 
 

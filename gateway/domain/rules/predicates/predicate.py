@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from gateway.domain.rules.known import Basis
 from gateway.domain.rules.matching import Names
 from gateway.domain.rules.scene import Scene, Verdicts
 
@@ -19,6 +20,11 @@ class Predicate(Protocol):
     @property
     def live(self) -> bool:
         """Whether its answer may change with what happens, so that a request refused by it may succeed later."""
+        ...
+
+    @property
+    def basis(self) -> Basis:
+        """What its answers, and their reasons, rest on: they are remembered until that changes."""
         ...
 
     def judge(self, scene: Scene) -> Verdicts:
@@ -48,9 +54,14 @@ class Described:
         """It does not change by itself."""
         return False
 
+    @property
+    def basis(self) -> Basis:
+        """The registry says it."""
+        return Basis.MODELS
+
     def judge(self, scene: Scene) -> Verdicts:
         """The answers about all candidates."""
-        values = scene.column(self.key, self.take)
+        values = scene.column(self.key, self.take, Basis.MODELS)
         words = scene.words(self.key)
         wanted = self.wanted.among(words)
         if wanted.isdisjoint(words) and None not in words:
@@ -61,7 +72,7 @@ class Described:
 
     def why(self, scene: Scene, at: int) -> str:
         """What it is, beside what was wanted where it is not."""
-        value = scene.column(self.key, self.take)[at]
+        value = scene.column(self.key, self.take, Basis.MODELS)[at]
         if value is None:
             return self.hidden
         return self.has(value) if value in self.wanted else f"{self.has(value)}, not {self.wanted}"

@@ -10,6 +10,7 @@ from gateway.domain.prices import MILLION, Price
 from gateway.domain.registry import Model
 from gateway.domain.rules.bounds import Measure, Measured, read_bounds
 from gateway.domain.rules.facts import Asked
+from gateway.domain.rules.known import Basis
 from gateway.domain.rules.reading import USD, Reader
 from gateway.domain.rules.scene import Scene
 
@@ -50,8 +51,16 @@ def _unpriced(_scene: Scene, _at: int) -> str:
     return "has no known price"
 
 
-INPUT = Measure("price.input", _input, lambda usd: f"costs ${usd} a million input tokens", _unpriced)
-OUTPUT = Measure("price.output", _output, lambda usd: f"costs ${usd} a million output tokens", _unpriced)
+INPUT = Measure(
+    "price.input", _input, lambda usd: f"costs ${usd} a million input tokens", _unpriced, basis=Basis.PRICES
+)
+OUTPUT = Measure(
+    "price.output",
+    _output,
+    lambda usd: f"costs ${usd} a million output tokens",
+    _unpriced,
+    basis=Basis.PRICES,
+)
 REQUEST = Measure("price.request", _request, lambda usd: f"would cost about ${usd:.6f}", _unpriced)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.domain.rules.bounds import Measure, Measured, read_bounds
+from gateway.domain.rules.known import Basis
 from gateway.domain.rules.reading import SCORE, Reader
 from gateway.domain.units import format_number
 
@@ -12,6 +13,7 @@ QUALITY = Measure(
     take=lambda scene: [model.quality for model in scene.models],
     tell=lambda value: f"has quality {format_number(value)}",
     missing=lambda _scene, _at: "has no quality score",
+    basis=Basis.MODELS,
 )
 
 

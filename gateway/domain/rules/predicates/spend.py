@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from gateway.domain.health import Window
 from gateway.domain.rules.bounds import Measure, Measured, read_bounds
+from gateway.domain.rules.known import Basis
 from gateway.domain.rules.reading import USD, Reader
 from gateway.domain.rules.scene import Scene
 from gateway.domain.rules.windows import read_window, unmeasured
@@ -24,6 +25,7 @@ def _spend(window: Window) -> Measure:
         lambda usd: f"has cost ${usd:.2f} in {window}",
         lambda scene, at: unmeasured(scene, at, window, 0),
         live=True,
+        basis=Basis.WINDOWS,
     )
 
 

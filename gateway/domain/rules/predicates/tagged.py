@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gateway.domain.rules.known import Basis
 from gateway.domain.rules.matching import judge_term, read_tags
 from gateway.domain.rules.reading import Reader
 from gateway.domain.rules.scene import Scene, Verdicts
@@ -22,6 +23,11 @@ class Tagged:
     def live(self) -> bool:
         """Tags do not change by themselves."""
         return False
+
+    @property
+    def basis(self) -> Basis:
+        """The registry says it."""
+        return Basis.MODELS
 
     def judge(self, scene: Scene) -> Verdicts:
         """The answers about all candidates."""

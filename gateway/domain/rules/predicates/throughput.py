@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from gateway.domain.health import Window
 from gateway.domain.rules.bounds import Measure, Measured, read_bounds
+from gateway.domain.rules.known import Basis
 from gateway.domain.rules.reading import NUMBER, RATE, SOME, Reader
 from gateway.domain.rules.scene import Scene
 from gateway.domain.rules.windows import read_window, unmeasured
@@ -31,6 +32,7 @@ def speed(window: Window, least: int = LEAST) -> Measure:
         lambda value: f"answers {value:.1f} tokens/s in {window}",
         lambda scene, at: unmeasured(scene, at, window, least),
         live=True,
+        basis=Basis.WINDOWS,
     )
 
 
@@ -49,6 +51,7 @@ def _flow(window: Window, what: str) -> Measure:
         lambda rate: f"has {format_number(round(rate, 2))} {what}/s in {window}",
         lambda scene, at: unmeasured(scene, at, window, 0),
         live=True,
+        basis=Basis.WINDOWS,
     )
 
 
