@@ -22,7 +22,7 @@ from gateway.domain.prices import Price, cost_of
 from gateway.domain.registry import Model, Registry
 from gateway.limiter import OPEN, Entry, Full, Gate
 from gateway.live.vitals import Vitals
-from gateway.providers.dialects.bridges import BRIDGES
+from gateway.providers.dialects.bridges import BRIDGES, NATIVE
 from gateway.providers.dialects.ports import Carried, Translator
 from gateway.providers.ports import Attachment, Body, Call, CallTimeouts, Event, Provider, Reply
 
@@ -165,13 +165,17 @@ class Attempts:
         sent = running.begin(model, registry.price(model, datetime.now(UTC)))
         provider, call = self._providers[model.provider], self._call(wanted, model, sent)
         if provider.speaks(call.operation, model):
-            return provider, call, None
+            native = NATIVE.get(call.operation)
+            if native is None:
+                return provider, call, None
+            carried = native(call.body, wanted.request.id)
+            return provider, replace(call, body=carried.body), carried
         bridge = BRIDGES.get(call.operation)
         if bridge is None or not provider.speaks(Operation.CHAT, model):
             raise errors.UpstreamNotFound(
                 detail=f"{model.provider} does not serve {call.operation} at this model"
             )
-        carried = bridge(call.body)
+        carried = bridge(call.body, wanted.request.id)
         if call.strict and carried.dropped:
             raise errors.NotCarried(param=carried.dropped[0])
         return provider, replace(call, operation=Operation.CHAT, body=carried.body), carried

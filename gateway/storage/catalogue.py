@@ -30,6 +30,7 @@ from gateway.storage.ports import (
     Simulations,
     Slots,
     Store,
+    StreamLog,
 )
 from gateway.storage.postgres.store import open_store as open_postgres
 
@@ -61,6 +62,7 @@ class PortByPort:
     claims: Claims
     keys: Keys
     blobs: Blobs
+    streams: StreamLog
     models: Models
     prices: Prices
     repricings: Repricings
@@ -122,6 +124,7 @@ async def open_store(settings: Settings) -> Store:
         claims=opened[chosen.claims].claims,
         keys=opened[chosen.keys].keys,
         blobs=opened[chosen.claims].blobs,
+        streams=opened[chosen.claims].streams,
         models=opened[chosen.models].models,
         prices=opened[chosen.models].prices,
         repricings=opened[chosen.requests].repricings,

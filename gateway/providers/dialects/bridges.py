@@ -13,6 +13,9 @@ from gateway.providers.dialects.ports import Bridge
 
 BRIDGES: Final[Mapping[Operation, Bridge]] = {}
 
+NATIVE: Final[Mapping[Operation, Bridge]] = {}
+"""What has to be changed of an operation even for a model that speaks it: ids, above all, which are the gateway's."""
+
 Assembles = Callable[[Sequence[bytes]], bytes]
 
 _ASSEMBLERS: Final[Mapping[Operation, Assembles]] = {

@@ -45,6 +45,6 @@ class Translator(Protocol):
 class Bridge(Protocol):
     """A way to carry one operation over chat."""
 
-    def __call__(self, body: Body) -> Carried:
-        """Carry a request over. Raises InvalidRequest naming the field that is wrong."""
+    def __call__(self, body: Body, request_id: str) -> Carried:
+        """Carry a request over; its answer may be named after the id. Raises InvalidRequest naming a wrong field."""
         ...

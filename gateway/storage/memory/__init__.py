@@ -22,6 +22,7 @@ from gateway.storage.memory.probes import MemoryProbes
 from gateway.storage.memory.registry import MemoryAudit, MemoryModels
 from gateway.storage.memory.rules import MemoryRules
 from gateway.storage.memory.simulations import MemorySimulations
+from gateway.storage.memory.streams import MemoryStreamLog
 from gateway.storage.memory.usage import MemoryRollups
 from gateway.storage.paging import filed_at, no_such_page, page_of
 from gateway.storage.ports import Entry, Page, Record, RequestFilter, Span
@@ -386,6 +387,7 @@ class MemoryStore:
         self.claims = MemoryClaims()
         self.keys = MemoryKeys()
         self.blobs = MemoryBlobs()
+        self.streams = MemoryStreamLog()
         self.changes = MemoryChanges()
         self.audit = MemoryAudit()
         self.models = MemoryModels(self.changes, self.audit)
@@ -409,7 +411,8 @@ class MemoryStore:
     async def expire(self, before: datetime) -> int:
         """Forget jobs that ended before then, and their answers; and buckets that are full again."""
         jobs = self.jobs.expire(before)
-        return len(jobs) + self.claims.forget(jobs) + self.buckets.expire() + self.simulations.expire(before)
+        gone = len(jobs) + self.claims.forget(jobs) + self.buckets.expire()
+        return gone + self.simulations.expire(before) + self.streams.expire(before)
 
     async def close(self) -> None:
         """There is nothing to close."""

@@ -29,6 +29,7 @@ from gateway.storage.ports.registry import (
 )
 from gateway.storage.ports.rules import Rules, RuleVersion
 from gateway.storage.ports.simulations import Simulations
+from gateway.storage.ports.streams import Line, StreamLog, Tail
 from gateway.storage.ports.usage import Rollups
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "Inventory",
     "Jobs",
     "Keys",
+    "Line",
     "LiveFeed",
     "ModelFilter",
     "Models",
@@ -67,6 +69,8 @@ __all__ = [
     "Slots",
     "Span",
     "Store",
+    "StreamLog",
+    "Tail",
     "Told",
     "Unspent",
 ]
@@ -284,6 +288,11 @@ class Store(Protocol):
     @property
     def blobs(self) -> Blobs:
         """Payloads by reference."""
+        ...
+
+    @property
+    def streams(self) -> StreamLog:
+        """The events of streams; their store is that of the claims."""
         ...
 
     @property

@@ -246,6 +246,28 @@ CREATE TABLE claims (
     CHECK ((state = 'answered') = (attempt IS NOT NULL))
 );
 
+-- ---- streams -------------------------------------------------------------------------------------------------------
+-- The events of streams that can be read again, in batches: so many events are not as many commits. `writer` is who may
+-- add to a log: a later attempt takes it over, and what its forerunner still says is refused.
+CREATE TABLE stream_logs (
+    request_id uuid PRIMARY KEY,
+    writer     text NOT NULL,
+    next_seq   integer NOT NULL DEFAULT 0,
+    closed     boolean NOT NULL DEFAULT false,
+    told_at    timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE INDEX stream_logs_told ON stream_logs (told_at);
+
+CREATE TABLE stream_batches (
+    request_id uuid NOT NULL REFERENCES stream_logs (request_id) ON DELETE CASCADE,
+    first_seq  integer NOT NULL,
+    last_seq   integer NOT NULL,
+    lines      bytea NOT NULL,
+    PRIMARY KEY (request_id, last_seq),
+    CHECK (first_seq <= last_seq)
+);
+
 -- ---- prices --------------------------------------------------------------------------------------------------------
 -- What somebody said that a model costs from a moment on: never changed, another row says another thing. The first ten
 -- are USD for a million tokens; NULL is a price that is not known, and a row without any ends the prices of its model.

@@ -21,6 +21,7 @@ from gateway.storage.postgres.registry import PostgresAudit, PostgresModels
 from gateway.storage.postgres.requests import PostgresRequests
 from gateway.storage.postgres.rules import PostgresRules
 from gateway.storage.postgres.simulations import PostgresSimulations
+from gateway.storage.postgres.streams import PostgresStreamLog
 from gateway.storage.postgres.usage import PostgresRollups
 
 MONTHS_AHEAD: Final = 2
@@ -37,6 +38,7 @@ class PostgresStore:
         self.claims = PostgresClaims(database)
         self.keys = PostgresKeys(database)
         self.blobs = PostgresBlobs(database)
+        self.streams = PostgresStreamLog(database)
         self.models = PostgresModels(database)
         self.prices = PostgresPrices(database)
         self.repricings = PostgresRepricings(database)
@@ -71,6 +73,7 @@ class PostgresStore:
             Q.blobs.expire,
             Q.limits.expire,
             Q.simulations.expire,
+            Q.streams.expire,
         )
         return sum([len(await self._database.rows(query, {"before": before})) for query in queries])
 
