@@ -20,7 +20,8 @@ from gateway.providers.credentials import Credentials
 from gateway.providers.endpoints import WIRES
 from gateway.providers.http import Answer, Deadlines, address, post
 from gateway.providers.ports import Call, Event, Reply
-from gateway.providers.scripted.plan import ID, End, Plan
+from gateway.providers.scripted.dialect import ID
+from gateway.providers.scripted.plan import End, Plan
 from gateway.providers.scripted.script import Script, script_of
 from gateway.providers.scripted.upstream import Upstream
 from gateway.providers.wire import Reading, complete, events

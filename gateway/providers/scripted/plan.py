@@ -5,27 +5,14 @@ The HTTP server and the provider in process play the same plan, so that a failur
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Final
+from typing import cast
 
-import msgspec
-
+from gateway.providers.scripted.dialect import ID, JSON, OPENAI, Asked, Dialect
 from gateway.providers.scripted.script import Script
 
-JSON = b"application/json"
-EVENT_STREAM = b"text/event-stream; charset=utf-8"
-ID: Final = b"@@@@@@@@@@@@"
-"""Stands in bodies where the call's number goes; of the same width, so that lengths stay true."""
-
-_WORDS = (
-    "A café, a € sign, 漢字 and a 🦊 stand here, so that no test forgets characters of more than one byte; "
-    "after them come plain words, the same each time, as many as the script asks for. "
-)
-WORDS = _WORDS.split()
-PROMPT_TOKENS = 11
 DRIP = 0.1
 PAGE = b"<!doctype html><html><head><title>Welcome to nginx!</title></head><body>upstream-page</body></html>"
 
@@ -40,16 +27,6 @@ class End(Enum):
 
 _SILENT = {"connect-refused": End.CLOSE, "reset": End.RESET, "hang": End.HANG}
 _UNSTREAMED = frozenset({"html", "empty", "error-reply"})
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What of a request decides the answer."""
-
-    model: str
-    stream: bool = False
-    include_usage: bool = False
-    credential: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +49,11 @@ class Plan:
         return self.latency == 0 and self.status != 0 and all(isinstance(step, bytes) for step in self.steps)
 
 
-def plan_of(script: Script, asked: Asked) -> Plan:
+def plan_of(script: Script, asked: Asked, dialect: Dialect = OPENAI) -> Plan:
     """The answer this script gives."""
     latency = script.latency_ms / 1000
     headers = _headers(script)
-    refusal = _refusal(script, asked)
+    refusal = _refusal(script, asked, dialect)
     if refusal is not None:
         status, body = refusal
         location = ((b"location", (script.location or "/elsewhere").encode()),) if status == 307 else ()
@@ -84,19 +61,19 @@ def plan_of(script: Script, asked: Asked) -> Plan:
     if script.failure in _SILENT:
         return Plan(0, (_SILENT[script.failure],), latency=latency)
     if asked.stream and script.failure not in _UNSTREAMED:
-        return Plan(200, _stream(script, asked), None, EVENT_STREAM, headers, latency)
+        return Plan(200, _stream(script, asked, dialect), None, dialect.event_stream, headers, latency)
     kind = JSON
     match script.failure:
         case "html":
             body, kind = PAGE, b"text/html"
         case "empty":
-            body, kind = b"", EVENT_STREAM if asked.stream else JSON
+            body, kind = b"", dialect.event_stream if asked.stream else JSON
         case "error-reply":
-            body = _error(script, "The upstream is out of order", "server_error", 502)
+            body = _error(script, dialect, "The upstream is out of order", 502)
         case "broken-json":
-            body = _completion(script, asked).replace(b'"choices":[', b'"choices":[[[')
+            body = dialect.whole(script, asked)[:-1] + b"[[[}"
         case _:
-            body = _completion(script, asked)
+            body = dialect.whole(script, asked)
     return Plan(200, _whole(script, body), len(body), kind, headers, latency)
 
 
@@ -111,117 +88,30 @@ def _headers(script: Script) -> tuple[tuple[bytes, bytes], ...]:
     return tuple(found)
 
 
-def _refusal(script: Script, asked: Asked) -> tuple[int, bytes] | None:
+def _refusal(script: Script, asked: Asked, dialect: Dialect) -> tuple[int, bytes] | None:
     if script.status is not None:
-        return script.status, _error(script, f"scripted failure {script.status}", "scripted_error", None)
-    match script.failure:
-        case "redirect":
-            return 307, b""
-        case "quota":
-            return 429, _error(
-                script, "You exceeded your current quota", "insufficient_quota", "insufficient_quota"
-            )
-        case "content-filter":
-            return 400, _error(script, "The response was filtered", "invalid_request_error", "content_filter")
-        case "context-too-long":
-            message = (
-                "This model's maximum context length is 8192 tokens. However, your messages resulted in 9000."
-            )
-            return 400, _error(
-                script, message, "invalid_request_error", "context_length_exceeded", "messages"
-            )
-        case "echo-key":
-            message = f"Incorrect API key provided: {asked.credential}."
-            return 401, _error(script, message, "invalid_request_error", "invalid_api_key")
-        case _:
-            return None
+        message = f"scripted failure {script.status}"
+        return script.status, _error(script, dialect, message, script.status, "scripted_error", None)
+    if script.failure == "redirect":
+        return 307, b""
+    return None if script.failure is None else dialect.refusal(script.failure, asked)
 
 
-def _error(script: Script, message: str, kind: str, code: object, param: str | None = None) -> bytes:
+def _error(
+    script: Script,
+    dialect: Dialect,
+    message: str,
+    status: int,
+    kind: str = "server_error",
+    code: object = "server_error",
+) -> bytes:
     if script.error is not None:
-        return msgspec.json.encode({"error": script.error})
-    return msgspec.json.encode({"error": {"message": message, "type": kind, "param": param, "code": code}})
-
-
-# ---- the answer's content ----------------------------------------------------------------------------------------
-def pieces(script: Script) -> list[str]:
-    """The text of each token: the script's own text divided, or words of ours as often as needed."""
-    if script.text is None:
-        return [WORDS[i % len(WORDS)] + " " for i in range(script.tokens)]
-    return re.findall(r"\s*\S+\s*", script.text) or ([script.text] if script.text else [])
-
-
-def _usage(script: Script) -> dict[str, object] | None:
-    if isinstance(script.usage, str):
-        return None
-    if script.usage is not None:
-        return script.usage
-    output = 12 if script.tool_calls else len(pieces(script))
-    return {
-        "prompt_tokens": PROMPT_TOKENS,
-        "completion_tokens": output,
-        "total_tokens": PROMPT_TOKENS + output,
-    }
-
-
-def _finish(script: Script) -> str:
-    return script.finish_reason or ("tool_calls" if script.tool_calls else "stop")
-
-
-def _tool(arguments: str) -> dict[str, object]:
-    return {
-        "id": "call_scripted",
-        "type": "function",
-        "function": {"name": "get_weather", "arguments": arguments},
-    }
-
-
-def _completion(script: Script, asked: Asked) -> bytes:
-    message: dict[str, object] = {"role": "assistant", "content": "".join(pieces(script)), "refusal": None}
-    if script.tool_calls:
-        message |= {"content": None, "tool_calls": [_tool('{"city": "Zürich"}')]}
-    answer: dict[str, object] = {
-        "id": "chatcmpl-" + ID.decode(),
-        "object": "chat.completion",
-        "created": 1_767_225_600,
-        "model": asked.model,
-        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": _finish(script)}],
-        "system_fingerprint": "fp_scripted",
-    }
-    usage = _usage(script)
-    return msgspec.json.encode(answer if usage is None else answer | {"usage": usage})
-
-
-def _deltas(script: Script) -> list[dict[str, object]]:
-    if not script.tool_calls:
-        return [{"content": piece} for piece in pieces(script)]
-    arguments = ('{"ci', 'ty": "Zü', 'rich"}')
-    calls = [{"index": 0} | _tool(""), *({"index": 0, "function": {"arguments": part}} for part in arguments)]
-    return [{"tool_calls": [call]} for call in calls]
-
-
-def _chunks(script: Script, asked: Asked) -> list[bytes]:
-    base: dict[str, object] = {
-        "id": "chatcmpl-" + ID.decode(),
-        "object": "chat.completion.chunk",
-        "created": 1_767_225_600,
-        "model": asked.model,
-        "system_fingerprint": "fp_scripted",
-    }
-
-    def event(delta: dict[str, object], finish: str | None = None) -> bytes:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
-        return b"data: " + msgspec.json.encode(base | {"choices": [choice]}) + b"\n\n"
-
-    first, last = (
-        event({"role": "assistant", "content": None if script.tool_calls else ""}),
-        event({}, _finish(script)),
-    )
-    found = [first, *(event(delta) for delta in _deltas(script)), last]
-    usage = _usage(script)
-    if asked.include_usage and usage is not None:
-        found.append(b"data: " + msgspec.json.encode(base | {"choices": [], "usage": usage}) + b"\n\n")
-    return found
+        said = script.error
+        kind, code = str(said.get("type", "")), said.get("code")
+        return dialect.error(
+            str(said.get("message", "")), status, kind, code, cast("str | None", said.get("param"))
+        )
+    return dialect.error(message, status, kind, code)
 
 
 # ---- the answer's course -----------------------------------------------------------------------------------------
@@ -254,9 +144,9 @@ def _ended(steps: tuple[bytes | float, ...], end: End | None) -> tuple[bytes | f
     return (*steps, 0.02, end) if end is End.RESET else (*steps, end)
 
 
-def _stream(script: Script, asked: Asked) -> tuple[bytes | float | End, ...]:
-    chunks = _chunks(script, asked)
-    done = [b"data: [DONE]\n\n"] if script.done else []
+def _stream(script: Script, asked: Asked, dialect: Dialect) -> tuple[bytes | float | End, ...]:
+    chunks = dialect.events(script, asked)
+    done = dialect.done if script.done else ()
     head, rest = chunks[: script.after], chunks[script.after :]
     after = rest[0] if rest else chunks[-1]
     sent, end = [*chunks, *done], None
@@ -264,12 +154,12 @@ def _stream(script: Script, asked: Asked) -> tuple[bytes | float | End, ...]:
         case "slow-drip":
             return _drip(script, sent)
         case "no-done":
-            sent = [chunk for chunk in chunks if b'"finish_reason":null' in chunk]
+            sent = dialect.unfinished(chunks)
         case "error-event":
-            error = _error(script, "The upstream ran out of memory", "server_error", "server_error")
-            sent = [*head, b"data: " + error + b"\n\n"]
+            error = _error(script, dialect, "The upstream ran out of memory", 500)
+            sent = [*head, dialect.failed(error)]
         case "broken-json":
-            sent = [*head, b'data: {"choices": [[[}\n\n', *rest, *done]
+            sent = [*head, dialect.framed(b'{"choices": [[[}'), *rest, *done]
         case "close-mid-stream":
             sent, end = head, End.CLOSE
         case "reset-mid-stream":
@@ -279,8 +169,7 @@ def _stream(script: Script, asked: Asked) -> tuple[bytes | float | End, ...]:
         case "half-event" | "cut-json":
             sent, end = [*head, after[: len(after) // 2]], End.CLOSE
         case "cut-utf8":
-            speech = after.replace(b'"delta":{', b'"delta":{"content":"caf\xc3\xa9",', 1)
-            sent, end = [*head, _into_a_character(speech)], End.CLOSE
+            sent, end = [*head, _into_a_character(dialect.spoken(asked, "café"))], End.CLOSE
         case _:
             pass
     return _ended(_spaced(script, sent), end)

@@ -24,8 +24,9 @@ from urllib.parse import unquote
 import httptools
 import msgspec
 
-from gateway.providers.scripted.plan import ID, JSON, End, Plan
-from gateway.providers.scripted.upstream import Upstream, refused
+from gateway.providers.scripted.dialect import ID, JSON
+from gateway.providers.scripted.plan import End, Plan
+from gateway.providers.scripted.upstream import Upstream
 
 _KNOWN = frozenset(HTTPStatus)
 
@@ -143,14 +144,12 @@ class Connection(asyncio.Protocol):
         transport, upstream = self._transport, self._upstream
         if transport is None:
             return
-        if method == b"POST" and url.endswith(b"/chat/completions"):
-            plan = upstream.plan(headers, body)
-        else:
-            plan = self._told(method, url, body)
+        call = method == b"POST" and upstream.dialect.serves(url)
+        plan = upstream.plan(headers, body, url=url) if call else self._told(method, url, body)
         number = b"%012d" % upstream.numbered
         if plan.instant:
             transport.write(_instant(plan).replace(ID, number))
-            upstream.completed += url.endswith(b"/chat/completions")
+            upstream.completed += call
             if not keep:
                 transport.close()
             return
@@ -242,14 +241,18 @@ class Connection(asyncio.Protocol):
             case b"GET", _ if path.startswith("/calls/"):
                 return _json({"calls": upstream.ids[path.removeprefix("/calls/")]})
             case _:
-                return refused(404, f"Unknown request URL: {path}", "invalid_request_error", "unknown_url")
+                return upstream.refused(
+                    404, f"Unknown request URL: {path}", "invalid_request_error", "unknown_url"
+                )
 
     def _directed(self, scripts: bytes) -> Plan:
         """Let models play what is said."""
         try:
             self._upstream.play(scripts)
         except msgspec.DecodeError as error:
-            return refused(400, f"Could not read the scripts: {error}", "invalid_request_error", None)
+            return self._upstream.refused(
+                400, f"Could not read the scripts: {error}", "invalid_request_error", None
+            )
         return _json({})
 
 

@@ -11,24 +11,13 @@ from functools import lru_cache
 
 import msgspec
 
-from gateway.providers.scripted.plan import Asked, Plan, plan_of
+from gateway.providers.scripted.dialect import OPENAI, Dialect, Unreadable
+from gateway.providers.scripted.plan import Plan, plan_of
 from gateway.providers.scripted.script import Script, UnknownScript, script_named
 
 REMEMBERED_IDS = 200_000
 
 
-class _StreamOptions(msgspec.Struct):
-    include_usage: bool | None = None
-
-
-class _Body(msgspec.Struct):
-    model: str
-    stream: bool | None = None
-    stream_options: _StreamOptions | None = None
-    x_script: Script | None = None
-
-
-_decode = msgspec.json.Decoder(_Body).decode
 _decode_scripts = msgspec.json.Decoder(dict[str, Script | None]).decode
 
 
@@ -41,6 +30,7 @@ class Upstream:
 
     models: dict[str, Script] = field(default_factory=dict[str, Script])
     key: str | None = None
+    dialect: Dialect = OPENAI
     calls: Counter[str] = field(default_factory=Counter[str])
     ids: Counter[str] = field(default_factory=Counter[str])
     numbered: int = 0
@@ -90,13 +80,14 @@ class Upstream:
             "accepted_connections": self.accepted,
         }
 
-    def plan(self, headers: Mapping[bytes, bytes], body: bytes, known: Script | None = None) -> Plan:
+    def plan(
+        self, headers: Mapping[bytes, bytes], body: bytes, known: Script | None = None, url: bytes = b""
+    ) -> Plan:
         """Count a call and say how it is answered; `known` is the script where the body does not bring its own."""
         try:
-            asked = _decode(body)
-        except msgspec.DecodeError as error:
-            return refused(400, f"Could not read the request: {error}", "invalid_request_error", None)
-        credential = headers.get(b"authorization", b"").decode("latin-1").removeprefix("Bearer ")
+            asked, own = self.dialect.read(url, headers, body)
+        except Unreadable as error:
+            return self.refused(400, str(error), "invalid_request_error", None)
         request_id = headers.get(b"x-request-id")
         self.last = ({k.decode("latin-1"): v.decode("latin-1") for k, v in headers.items()}, body)
         if request_id is not None:
@@ -105,31 +96,28 @@ class Upstream:
             self.ids[request_id.decode("latin-1")] += 1
         self.calls[asked.model] += 1
         self.numbered += 1
-        if self.key is not None and credential != self.key:
-            return refused(401, "Incorrect API key provided.", "invalid_request_error", "invalid_api_key")
-        script = asked.x_script or known or self.models.get(asked.model)
+        if self.key is not None and asked.credential != self.key:
+            code = "invalid_api_key"
+            return self.refused(401, "Incorrect API key provided.", "invalid_request_error", code)
+        script = own or known or self.models.get(asked.model)
         if script is None:
             try:
                 script = _named(asked.model)
             except UnknownScript:
                 message = f"The model `{asked.model}` does not exist or you do not have access to it."
-                return refused(404, message, "invalid_request_error", "model_not_found")
+                return self.refused(404, message, "invalid_request_error", "model_not_found")
         if script.fail_first and self.calls[asked.model] > script.fail_first:
             script = msgspec.structs.replace(script, failure=None, fail_first=0)
-        options = asked.stream_options
-        include_usage = options is not None and options.include_usage is True
-        wanted = Asked(asked.model, asked.stream is True, include_usage, credential)
         # Scripts that carry mappings cannot be hashed: those are planned anew for each call.
         if script.usage is None and script.error is None:
-            return _planned(script, wanted)
-        return plan_of(script, wanted)
+            return _planned(script, asked, self.dialect)
+        return plan_of(script, asked, self.dialect)
+
+    def refused(self, status: int, message: str, kind: str, code: str | None) -> Plan:
+        """An error in the dialect's shape."""
+        body = self.dialect.error(message, status, kind, code)
+        return Plan(status, (body,), len(body))
 
 
 _named = lru_cache(1024)(script_named)
 _planned = lru_cache(1024)(plan_of)
-
-
-def refused(status: int, message: str, kind: str, code: str | None) -> Plan:
-    """An error in OpenAI's shape."""
-    body = msgspec.json.encode({"error": {"message": message, "type": kind, "param": None, "code": code}})
-    return Plan(status, (body,), len(body))
