@@ -6,6 +6,8 @@ import time
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 RATE, BURST = 60.0, 30.0
 REPLICAS = 3
 # At the start of any span of time a replica may hold tokens that it drew before (docs/limits.md): a second's worth of

@@ -26,6 +26,8 @@ from gateway.storage.ports import Entry, Told
 from gateway.storage.postgres.store import open_store
 from tests.builders import a_caller, a_failed_attempt, a_request, an_attempt
 
+pytestmark = pytest.mark.slow
+
 POLICY = BreakerPolicy(failures=3, cool_down=timedelta(seconds=3))
 
 

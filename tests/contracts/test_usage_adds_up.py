@@ -21,6 +21,8 @@ from gateway.storage.ports import Entry
 from gateway.storage.postgres.store import open_store
 from tests.builders import a_request, an_attempt, minted_at
 
+pytestmark = pytest.mark.slow
+
 TAGS = ("team", "env")
 UNLUCKY = [outcome for outcome in Outcome if outcome is not Outcome.SUCCEEDED]
 ENOUGH = 6  # no tag below has more values

@@ -12,6 +12,8 @@ from tests.e2e.person import CHAT, Person, Upstream, canary, chat
 from tests.e2e.stack import Stack, until
 from tests.e2e.wire import Answer, Wire
 
+pytestmark = pytest.mark.slow
+
 MIB = 1024 * 1024
 
 

@@ -12,6 +12,8 @@ from tests.e2e.person import Person, events_of
 from tests.e2e.seed import UPSTREAM_KEY
 from tests.servers import Servers
 
+pytestmark = pytest.mark.slow
+
 # Words that only an upstream says, or that tell how the gateway is made.
 LEAKS = re.compile(
     r"nginx|upstream-page|scripted|Traceback|httpx|ConnectError|File \"|127\.0\.0\.1|localhost"

@@ -13,6 +13,7 @@ from google.protobuf.json_format import MessageToDict
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client, WorkflowExecutionDescription
+from temporalio.service import RPCError, RPCStatusCode
 
 from tests.e2e.person import Person, canary
 from tests.e2e.seed import COST_OF_OK
@@ -50,7 +51,12 @@ def story(events: list[HistoryEvent]) -> list[str]:
 
 def finished(stack: Stack, workflow_id: str) -> WorkflowExecutionDescription:
     def closed() -> WorkflowExecutionDescription | None:
-        found = now(described(stack, workflow_id))
+        try:
+            found = now(described(stack, workflow_id))
+        except RPCError as e:
+            if e.status is not RPCStatusCode.NOT_FOUND:
+                raise
+            return None  # its start is committed beside the answer, and may come after it
         return found if found.close_time is not None else None
 
     return until(closed, every=0.1)

@@ -7,10 +7,14 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from gateway.prices import ENTRY
 from tests.e2e.person import Person
 from tests.e2e.seed import COST_OF_OK
 from tests.e2e.stack import Stack, until
+
+pytestmark = pytest.mark.slow
 
 PRICES = "/api/v1/prices"
 

@@ -163,6 +163,7 @@ async def test_a_workflow_that_runs_elsewhere_reaches_the_callers_process(client
     assert await story(handle) == ["attempt", "attempt", "record", "record"]
 
 
+@pytest.mark.slow
 async def test_the_request_of_a_dead_process_is_closed_as_abandoned_without_a_second_call(
     environment: WorkflowEnvironment,
 ):
