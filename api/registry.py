@@ -11,7 +11,7 @@ import typer
 
 from gateway.domain.errors import GatewayError, StorageUnavailable
 from gateway.net.guard import Guard
-from gateway.providers.catalogue import PROVIDERS
+from gateway.providers.catalogue import MANUALS
 from gateway.providers.credentials import Credentials
 from gateway.registry.apply import Plan, carry_out, plan_of
 from gateway.registry.checks import Checks
@@ -72,7 +72,7 @@ def export() -> None:
 async def _apply(settings: Settings, file: Path, *, prune: bool, dry_run: bool, actor: str) -> Plan:
     private = settings.providers.allow_private_networks
     credentials = Credentials(settings.credentials)
-    checks = Checks(frozenset(PROVIDERS), credentials.why_not, allow_private=private)
+    checks = Checks(MANUALS, credentials.why_not, allow_private=private)
     wanted = load_seed(file, checks)
     store = await open_store(settings)
     try:

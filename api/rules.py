@@ -17,7 +17,7 @@ from gateway.domain.identity import AGENT_RIGHTS, Caller, CallerKind
 from gateway.domain.inference import Mode
 from gateway.domain.registry import Registry
 from gateway.domain.rules import Decision, GatewayLoad, RuleSet
-from gateway.providers.catalogue import PROVIDERS
+from gateway.providers.catalogue import MANUALS
 from gateway.registry.checks import Checks
 from gateway.registry.seed import load_seed
 from gateway.router import Router, asked_of
@@ -55,7 +55,7 @@ def explain(
     rules = _rules(file)
     try:
         # What a file of models says is looked at, not called: which credentials may be named does not matter here.
-        entries = load_seed(models or load().registry.seed, Checks(frozenset(PROVIDERS), lambda _: None))
+        entries = load_seed(models or load().registry.seed, Checks(MANUALS, lambda _: None))
         registry = Registry(entries.models, entries.aliases, "file")
         raw = sys.stdin.buffer.read() if str(body) == "-" else body.read_bytes()
         ask = read_chat(raw, Hints(tags=tags_of(tags)), door="rest")

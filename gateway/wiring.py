@@ -24,7 +24,7 @@ from gateway.live.prober import Means, Prober
 from gateway.live.vitals import Vitals
 from gateway.net.guard import Guard
 from gateway.prices import PriceKeeper, PriceTable
-from gateway.providers.catalogue import PROVIDERS, OpenProviders
+from gateway.providers.catalogue import MANUALS, OpenProviders
 from gateway.providers.credentials import Credentials
 from gateway.providers.discovery import Discovery
 from gateway.providers.ports import CallTimeouts
@@ -196,7 +196,7 @@ async def _wait_for_copies(feed: Feed) -> None:
 
 def _checks(settings: Settings, credentials: Credentials) -> Checks:
     private = settings.providers.allow_private_networks
-    return Checks(frozenset(PROVIDERS), credentials.why_not, allow_private=private)
+    return Checks(MANUALS, credentials.why_not, allow_private=private)
 
 
 def _desk(settings: Settings, store: Store, feed: Feed, credentials: Credentials, checks: Checks) -> Desk:

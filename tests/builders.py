@@ -32,7 +32,7 @@ from gateway.domain.rules import GatewayLoad, RuleSet
 from gateway.domain.secret import Secret
 from gateway.ids import moment_of, new_id
 from gateway.net.guard import Guard
-from gateway.providers.catalogue import PROVIDERS
+from gateway.providers.catalogue import MANUALS
 from gateway.providers.credentials import Credentials
 from gateway.providers.discovery import Discovery
 from gateway.registry.checks import Checks, Key
@@ -166,7 +166,7 @@ def a_desk(store: MemoryStore, settings: Settings) -> Desk:
     """What it takes to change the registry of a store; any reference is read, and there is a key for secrets."""
     ring = KeyRing("k1", {"k1": Secret(b64encode(bytes(32)).decode())}, purpose=b"test")
     credentials = Credentials(settings.credentials, ring)
-    checks = Checks(frozenset(PROVIDERS), credentials.why_not)
+    checks = Checks(MANUALS, credentials.why_not)
     guard = Guard(allow_private=True)
 
     async def in_force() -> None:

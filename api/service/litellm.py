@@ -26,33 +26,37 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}")
 _ENVIRONMENT: Final = "os.environ/"
 _MOST_DEPLOYMENTS: Final = 2000
 
-# LiteLLM's prefix of `litellm_params.model` → our provider, and where its API is when the entry does not say.
-# The addresses are those of each provider's page about its OpenAI-compatible API.
-_PROVIDERS: Final[Mapping[str, tuple[str, str]]] = {
-    "openai": ("openai", "https://api.openai.com/v1"),
-    "text-completion-openai": ("openai", "https://api.openai.com/v1"),
-    "hosted_vllm": ("compatible", ""),
-    "vllm": ("compatible", ""),
-    "openai_like": ("compatible", ""),
-    "custom_openai": ("compatible", ""),
-    "litellm_proxy": ("compatible", ""),
-    "lm_studio": ("compatible", "http://localhost:1234/v1"),
-    "ollama": ("compatible", "http://localhost:11434/v1"),
-    "ollama_chat": ("compatible", "http://localhost:11434/v1"),
-    "anthropic": ("compatible", "https://api.anthropic.com/v1"),
-    "groq": ("compatible", "https://api.groq.com/openai/v1"),
-    "together_ai": ("compatible", "https://api.together.xyz/v1"),
-    "mistral": ("compatible", "https://api.mistral.ai/v1"),
-    "deepseek": ("compatible", "https://api.deepseek.com/v1"),
-    "openrouter": ("compatible", "https://openrouter.ai/api/v1"),
-    "fireworks_ai": ("compatible", "https://api.fireworks.ai/inference/v1"),
-    "xai": ("compatible", "https://api.x.ai/v1"),
-    "perplexity": ("compatible", "https://api.perplexity.ai"),
-    "gemini": ("compatible", "https://generativelanguage.googleapis.com/v1beta/openai"),
-    "nvidia_nim": ("compatible", "https://integrate.api.nvidia.com/v1"),
-    "cerebras": ("compatible", "https://api.cerebras.ai/v1"),
-    "sambanova": ("compatible", "https://api.sambanova.ai/v1"),
+# LiteLLM's prefix of `litellm_params.model` → our provider, where its API is when the entry does not say, and the
+# flavour of a compatible one. The addresses are those of each provider's page about its OpenAI-compatible API; a
+# flavour's own is the provider's affair.
+_PROVIDERS: Final[Mapping[str, tuple[str, str, str]]] = {
+    "openai": ("openai", "https://api.openai.com/v1", ""),
+    "text-completion-openai": ("openai", "https://api.openai.com/v1", ""),
+    "azure": ("compatible", "", "azure"),
+    "hosted_vllm": ("compatible", "", "vllm"),
+    "vllm": ("compatible", "", "vllm"),
+    "openai_like": ("compatible", "", ""),
+    "custom_openai": ("compatible", "", ""),
+    "litellm_proxy": ("compatible", "", "litellm"),
+    "llamafile": ("compatible", "", "llama.cpp"),
+    "lm_studio": ("compatible", "http://localhost:1234/v1", "lm-studio"),
+    "ollama": ("compatible", "http://localhost:11434/v1", "ollama"),
+    "ollama_chat": ("compatible", "http://localhost:11434/v1", "ollama"),
+    "anthropic": ("compatible", "https://api.anthropic.com/v1", ""),
+    "groq": ("compatible", "https://api.groq.com/openai/v1", "groq"),
+    "together_ai": ("compatible", "https://api.together.xyz/v1", "together"),
+    "mistral": ("compatible", "https://api.mistral.ai/v1", "mistral"),
+    "deepseek": ("compatible", "https://api.deepseek.com/v1", "deepseek"),
+    "openrouter": ("compatible", "https://openrouter.ai/api/v1", "openrouter"),
+    "fireworks_ai": ("compatible", "https://api.fireworks.ai/inference/v1", ""),
+    "xai": ("compatible", "https://api.x.ai/v1", ""),
+    "perplexity": ("compatible", "https://api.perplexity.ai", ""),
+    "gemini": ("compatible", "https://generativelanguage.googleapis.com/v1beta/openai", ""),
+    "nvidia_nim": ("compatible", "https://integrate.api.nvidia.com/v1", ""),
+    "cerebras": ("compatible", "https://api.cerebras.ai/v1", ""),
+    "sambanova": ("compatible", "https://api.sambanova.ai/v1", ""),
 }
+_DATED: Final = "azure"
 _ADD_V1: Final = frozenset({"ollama", "ollama_chat"})  # LiteLLM is given these without the path
 _MODES: Final[Mapping[str, Kind]] = {
     "chat": Kind.CHAT,
@@ -161,7 +165,7 @@ class _Reader:
         found = self._upstream(given, f"{path}.litellm_params")
         if found is None:
             return
-        provider, base_url, upstream = found
+        provider, base_url, upstream, options = found
         secret, reference = self._credential(given, f"{path}.litellm_params")
         mode = str(info.pop("mode", "chat"))
         if mode not in _MODES:
@@ -188,6 +192,7 @@ class _Reader:
                 total=self._seconds(given, "timeout", path),
             ),
             headers=self._headers(given, path),
+            options=options,
         )
         for name, value in given.items():
             self._leave(f"{path}.litellm_params.{name}", value, "a model has no such setting")
@@ -199,8 +204,10 @@ class _Reader:
                 self._leave(f"{path}.{name}", value, "a model has no such field")
         self.groups.setdefault(group, []).append(Entry(model, secret))
 
-    def _upstream(self, given: dict[str, Any], path: str) -> tuple[str, str, str] | None:
-        """Our provider, its base URL, and the model's name there; None for what cannot be called."""
+    def _upstream(
+        self, given: dict[str, Any], path: str
+    ) -> tuple[str, str, str, Mapping[str, object]] | None:
+        """Our provider, its base URL, the model's name there, and its options; None for what cannot be called."""
         asked = given.pop("model", None)
         base = given.pop("api_base", None) or given.pop("base_url", None)
         named = given.pop("custom_llm_provider", None)
@@ -220,7 +227,7 @@ class _Reader:
         if prefix not in _PROVIDERS:
             self._leave(f"{path}.model", asked, f"no provider here speaks to `{prefix}`")
             return None
-        provider, usual = _PROVIDERS[prefix]
+        provider, usual, flavour = _PROVIDERS[prefix]
         base = self._resolved(base, f"{path}.api_base")
         if base is not None and provider == "openai":
             provider = "compatible"
@@ -230,7 +237,14 @@ class _Reader:
             return None
         if prefix in _ADD_V1 and not base.endswith("/v1"):
             base += "/v1"
-        return provider, base, rest
+        return provider, base, rest, self._options(given, flavour)
+
+    def _options(self, given: dict[str, Any], flavour: str) -> Mapping[str, object]:
+        options: dict[str, object] = {"flavour": flavour} if flavour else {}
+        if flavour == _DATED and given.get("api_version") is not None:
+            # YAML reads a version that is not in quotes as a date, which is written in the same way.
+            options["api_version"] = str(given.pop("api_version"))
+        return options
 
     def _resolved(self, value: Any, path: str) -> str | None:
         if value is None:

@@ -9,9 +9,10 @@ from typing import Final
 from typing_extensions import override
 
 from gateway.domain.errors import UpstreamNotFound
+from gateway.providers.compatible import options
 from gateway.providers.compatible.client import Compatible
 from gateway.providers.credentials import Credentials
-from gateway.providers.ports import Provider
+from gateway.providers.ports import Manual, Provider
 from gateway.providers.scripted.client import Scripted
 from gateway.settings import Providers
 
@@ -31,6 +32,17 @@ PROVIDERS: Final[Mapping[str, Opens]] = {
     "openai": _openai,
     "scripted": Scripted,
 }
+
+
+_OPENAI: Final = "https://api.openai.com/v1"
+
+MANUALS: Final[Mapping[str, Manual]] = {
+    **dict.fromkeys(PROVIDERS, Manual()),
+    "compatible": Manual(options.base_url_of, options.misfits),
+    "openai": Manual(lambda _: _OPENAI),
+    "scripted": Manual(needs_address=False),
+}
+"""What the registry must know of each: most need a line only where a model can leave something out, or has options."""
 
 
 class OpenProviders(Mapping[str, Provider]):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -15,6 +16,8 @@ from gateway.providers.wire import Outgoing, Reading, complained
 
 # ---- what is read of a body --------------------------------------------------------------------------------------
 _null = msgspec.Raw(b"null")
+BROKEN: Final = "error"
+"""The finish reason with which OpenRouter ends what its own upstream broke off; what was said so far comes with it."""
 
 
 class _Function(msgspec.Struct):
@@ -97,6 +100,8 @@ def read_reply(body: bytes, reading: Reading, request_id: str | None = None) -> 
             detail=f"an answer without choices: {said(body, reading.secret)}", status=200
         )
     finish = next((choice.finish_reason for choice in whole.choices if choice.finish_reason), None)
+    if finish == BROKEN:
+        raise complained(body, reading, errors.UpstreamUnavailable)
     return Reply(body, usage_of(whole.usage), finish, request_id or whole.id)
 
 
@@ -116,6 +121,8 @@ def read_event(data: bytes, reading: Reading, request_id: str | None = None) -> 
         if choice.delta is not None:
             text += _text(choice.delta)
         finish = finish or choice.finish_reason or None
+    if finish == BROKEN:
+        raise complained(data, reading, errors.UpstreamBroken)
     return Event(data, text, usage, usage is not None and not choices, finish, request_id or chunk.id)
 
 
@@ -124,8 +131,11 @@ def _says(error: msgspec.Raw) -> bool:
 
 
 # ---- what is sent ------------------------------------------------------------------------------------------------
-def outgoing(body: Body, model: str, *, stream: bool) -> bytes:
-    """The caller's body for the upstream: another `model`, streamed or not, usage asked for; all else byte for byte."""
+def outgoing(body: Body, model: str, *, stream: bool, asks_usage: bool = True) -> bytes:
+    """The caller's body for the upstream: another `model`, streamed or not, usage asked for; all else byte for byte.
+
+    Without `asks_usage` nothing is said of stream options: the upstream does not take them.
+    """
     sent: dict[str, object] = dict(body)
     sent["model"] = model
     if not stream:
@@ -134,6 +144,9 @@ def outgoing(body: Body, model: str, *, stream: bool) -> bytes:
         sent.pop("stream_options", None)
         return msgspec.json.encode(sent)
     sent["stream"] = True
+    if not asks_usage:
+        sent.pop("stream_options", None)
+        return msgspec.json.encode(sent)
     try:
         options: Mapping[str, msgspec.Raw] | None = msgspec.json.decode(
             body.get("stream_options", _null), type=dict[str, msgspec.Raw] | None
@@ -144,8 +157,11 @@ def outgoing(body: Body, model: str, *, stream: bool) -> bytes:
     return msgspec.json.encode(sent)
 
 
+@dataclass(frozen=True, slots=True)
 class Chat:
-    """The wire of chat completions."""
+    """The wire of chat completions; `asks_usage` is that of `outgoing`."""
+
+    asks_usage: bool = True
 
     @property
     def binary(self) -> bool:
@@ -154,7 +170,8 @@ class Chat:
 
     def outgoing(self, call: Call, *, stream: bool) -> Outgoing:
         """As `outgoing`, which asks for usage in a stream."""
-        return Outgoing(outgoing(call.body, call.model.upstream_model, stream=stream))
+        model = call.model.upstream_model
+        return Outgoing(outgoing(call.body, model, stream=stream, asks_usage=self.asks_usage))
 
     def reply(self, body: bytes, reading: Reading, request_id: str | None, media_type: str = JSON) -> Reply:
         """As `read_reply`."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final, cast
 
@@ -55,6 +55,8 @@ _BY_OWNER: Final[Mapping[str, str]] = {
     "deepseek": "deepseek",
     "anthropic": "anthropic",
 }
+_FLAVOURS: Final = frozenset({"vllm", "llama.cpp", "ollama", "sglang", "mistral", "deepseek"})
+"""Servers that the compatible provider knows the quirks of under this name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,10 @@ def from_listing(tree: Any, base_url: str, reference: str | None = None) -> Foun
     entries = _entries(tree, "data")
     owners = {str(entry.get("owned_by", "")).lower() for entry in entries}
     server = next((name for owner, name in _BY_OWNER.items() if owner in owners), "compatible")
-    return Found(server, _named(_proposed(entry, base_url, reference) for entry in entries))
+    options = {"flavour": server} if server in _FLAVOURS else {}
+    return Found(
+        server, _named(replace(_proposed(entry, base_url, reference), options=options) for entry in entries)
+    )
 
 
 def from_tags(tree: Any, base_url: str, reference: str | None = None) -> Found:
@@ -132,7 +137,8 @@ def from_tags(tree: Any, base_url: str, reference: str | None = None) -> Found:
         ):
             if isinstance(details.get(key), str) and details[key]:
                 tags[name] = str(details[key])[:128]
-        found.append(_model(str(entry.get("name", "")), base_url, reference, tags=tags))
+        model = _model(str(entry.get("name", "")), base_url, reference, tags=tags)
+        found.append(replace(model, options={"flavour": "ollama"}))
     return Found("ollama", _named(found))
 
 

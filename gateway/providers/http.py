@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -38,6 +38,8 @@ ERROR_BODY: Final = 64 * 1024
 ERROR_BODY_TIME: Final = 2.0
 DETAIL: Final = 2048
 LONGEST_WAIT: Final = timedelta(days=1)
+REQUEST_IDS: Final = ("x-request-id", "request-id")
+"""Headers by which a provider says its own id of a request."""
 _PARAM = re.compile(r"[A-Za-z0-9_.\[\]]{1,80}")
 
 
@@ -175,6 +177,7 @@ class Answer:
         self._deadlines = deadlines
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
+        self.named_by: Sequence[str] = REQUEST_IDS
 
     async def __aenter__(self) -> Self:
         """Return itself."""
@@ -189,7 +192,7 @@ class Answer:
     @property
     def request_id(self) -> str | None:
         """The provider's own id of the request, if it says one."""
-        return self.headers.get("x-request-id") or self.headers.get("request-id")
+        return next((said for name in self.named_by if (said := self.headers.get(name))), None)
 
     @property
     def media_type(self) -> str:
@@ -340,6 +343,9 @@ class Complaint:
 Judge = Callable[[Complaint], type[GatewayError] | None]
 """A provider's own view of a complaint; None leaves it to the table."""
 
+Waits = Callable[[Mapping[str, str]], timedelta | None]
+"""How long an answer's headers ask to wait, in a provider's own words."""
+
 
 def complaint_of(value: object) -> Complaint:
     """Read a decoded error object in any of the shapes that are about; what is not one is an empty complaint."""
@@ -373,13 +379,19 @@ def refusal(
     body: bytes,
     judge: Judge | None = None,
     secret: Secret | None = None,
+    statuses: Mapping[int, type[GatewayError]] | None = None,
+    waits: Waits | None = None,
 ) -> GatewayError:
-    """The error for an answer that is no success. `secret` is masked where the upstream repeats it."""
+    """The error for an answer that is no success. `secret` is masked where the upstream repeats it.
+
+    `statuses` are those that this provider alone uses; `waits` is asked where it limits the rate and says no
+    `retry-after`.
+    """
     try:
         complaint = complaint_of(msgspec.json.decode(body))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         complaint = Complaint()
-    kind = _BY_STATUS.get(status)
+    kind = (statuses or {}).get(status) or _BY_STATUS.get(status)
     if 400 <= status < 500:
         kind = judged(complaint, judge) or kind or errors.UpstreamRejected
     elif status >= 500:
@@ -394,6 +406,8 @@ def refusal(
         retry_after=retry_after(headers),
         status=status,
     )
+    if error.retry_after is None and waits is not None and isinstance(error, errors.UpstreamRateLimited):
+        error.retry_after = waits(headers)
     if headers.get("x-should-retry", "").lower() == "false":
         forbid_retry(error)
     return error

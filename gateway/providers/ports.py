@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
@@ -94,6 +94,34 @@ class Event:
     name: str = ""
     media_type: str = EVENT_STREAM
     dropped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """A model's option that its provider cannot take: which, what was expected there, and what was got."""
+
+    option: str
+    expected: str
+    got: object
+    nearest: str | None = None
+
+
+def _fits(options: Mapping[str, object]) -> Sequence[Misfit]:
+    del options
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Manual:
+    """What the registry must know of a provider to take a model for it, without opening it.
+
+    `base_url` says where its API is if a model does not say, by the model's options; empty if nobody knows. `misfits`
+    says what is wrong with those options.
+    """
+
+    base_url: Callable[[Mapping[str, object]], str] = lambda _: ""
+    misfits: Callable[[Mapping[str, object]], Sequence[Misfit]] = _fits
+    needs_address: bool = True
 
 
 class Provider(Protocol):

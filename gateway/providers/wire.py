@@ -6,7 +6,7 @@ An operation's wire knows its dialect's JSON; who sends it and to which address 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -16,7 +16,15 @@ import msgspec
 from gateway.domain import errors
 from gateway.domain.errors import GatewayError
 from gateway.domain.secret import Secret
-from gateway.providers.http import Answer, Judge, complaint_of, judged, refusal, said
+from gateway.providers.http import (
+    Answer,
+    Judge,
+    Waits,
+    complaint_of,
+    judged,
+    refusal,
+    said,
+)
 from gateway.providers.ports import EVENT_STREAM, JSON, Call, Event, Reply
 from gateway.providers.sse import EventStream, EventTooLong
 
@@ -27,11 +35,16 @@ _NOT_A_STREAM = frozenset({"text/html", JSON, "application/xhtml+xml"})
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How a provider's answers are read: its view of complaints, what to mask, and how long an answer may be."""
+    """How a provider's answers are read: its view of complaints, what to mask, and how long an answer may be.
+
+    `statuses` and `waits` are those of `refusal`.
+    """
 
     limit: int
     judge: Judge | None = None
     secret: Secret | None = None
+    statuses: Mapping[int, type[GatewayError]] | None = None
+    waits: Waits | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +149,15 @@ async def _sent(answer: Answer, reading: Reading) -> AsyncGenerator[tuple[bytes,
 async def refused(answer: Answer, reading: Reading) -> GatewayError:
     """The error for an answer that is no success."""
     body = b"".join([chunk async for chunk in answer.chunks()])
-    return refusal(answer.status, answer.headers, body, reading.judge, reading.secret)
+    return refusal(
+        answer.status,
+        answer.headers,
+        body,
+        reading.judge,
+        reading.secret,
+        statuses=reading.statuses,
+        waits=reading.waits,
+    )
 
 
 def complained(body: bytes, reading: Reading, otherwise: type[GatewayError]) -> GatewayError:
@@ -145,7 +166,7 @@ def complained(body: bytes, reading: Reading, otherwise: type[GatewayError]) -> 
     if otherwise is errors.UpstreamUnavailable and len(complaint.code) == 3 and complaint.code.isdigit():
         status = int(complaint.code)
         if 400 <= status <= 599:
-            return refusal(status, {}, body, reading.judge, reading.secret)
+            return refusal(status, {}, body, reading.judge, reading.secret, statuses=reading.statuses)
     kind = judged(complaint, reading.judge) or otherwise
     return kind(detail=said(body, reading.secret), status=200)
 

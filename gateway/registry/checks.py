@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from math import isfinite
 from typing import Final, cast
@@ -20,6 +20,7 @@ from gateway.domain.price_checks import doubts
 from gateway.domain.registry import AUTO, BY_TAGS, Model, ModelLimits, Timeouts
 from gateway.domain.secret import MASK
 from gateway.domain.tags import is_tag
+from gateway.providers.ports import Manual
 from gateway.settings.values import format_duration, masked
 
 Key = tuple[str, ...]
@@ -44,7 +45,7 @@ _MOST_TAGS = _MOST_HEADERS = _MOST_ALIASES = 64
 _LONGEST_NOTES: Final = 10_000
 _LONGEST_OPTIONS: Final = 16 * 1024
 _LONGEST_SPAN: Final = timedelta(days=1)
-_NEEDS_NO_ADDRESS: Final = "scripted"
+_UNKNOWN: Final = Manual()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +78,12 @@ class Checks:
 
     def __init__(
         self,
-        providers: Collection[str],
+        providers: Mapping[str, Manual],
         why_no_credential: Callable[[str], str | None],
         *,
         allow_private: bool = True,
     ) -> None:
-        """`why_no_credential` says why a reference is not read (`Credentials.why_not`)."""
+        """`providers` by name; `why_no_credential` says why a reference is not read (`Credentials.why_not`)."""
         self._providers = providers
         self._why_no_credential = why_no_credential
         self._allow_private = allow_private
@@ -98,10 +99,17 @@ class Checks:
                 _numbers(model),
                 _words(model),
                 _headers(model.headers),
-                _options(model.options),
+                self._options(model),
             )
             for wrong in check
         )
+
+    def filled(self, model: Model) -> Model:
+        """The model with what its provider knows where it says nothing: the address of its API."""
+        manual = self._providers.get(model.provider)
+        if model.base_url or manual is None or not (usual := manual.base_url(model.options)):
+            return model
+        return replace(model, base_url=usual)
 
     def alias(self, name: str, key: Key = ("alias",)) -> tuple[Wrong, ...]:
         """What is wrong with an alias' name."""
@@ -122,7 +130,8 @@ class Checks:
             yield Wrong(
                 ("provider",), f"one of {known}", model.provider, near(model.provider, self._providers)
             )
-        if model.base_url or model.provider != _NEEDS_NO_ADDRESS:
+        manual = self._providers.get(model.provider, _UNKNOWN)
+        if model.base_url or manual.needs_address:
             yield from self._address(model.base_url)
         if not _PRINTABLE.fullmatch(model.upstream_model):
             yield Wrong(("upstream_model",), "what the server calls the model", model.upstream_model)
@@ -133,6 +142,12 @@ class Checks:
                 scheme = model.credential.partition(":")[0]
                 got = model.credential if scheme in ("env", "file") else MASK
                 yield Wrong(("credential",), f"env:NAME or file:/path ({why})", got)
+
+    def _options(self, model: Model) -> Iterator[Wrong]:
+        wrong = tuple(_options(model.options))
+        yield from wrong
+        for misfit in () if wrong else self._providers.get(model.provider, _UNKNOWN).misfits(model.options):
+            yield Wrong(("options", misfit.option), misfit.expected, misfit.got, misfit.nearest)
 
     def _address(self, base_url: str) -> Iterator[Wrong]:
         shown = masked(base_url[:200])

@@ -174,7 +174,8 @@ class Editor:
 
     async def _ready(self, draft: Draft, there: Registered | None) -> Save:
         """What is to be kept: what is there now decides what is kept of it, should nobody come between."""
-        made, sealed = self._with_credential(draft.model, there, draft.credential)
+        model = self._checks.filled(draft.model)
+        made, sealed = self._with_credential(model, there, draft.credential)
         await self.check(made, draft.aliases or ())
         expected = draft.expected if draft.expected is not None else _version(there)
         return Save(made, draft.aliases, expected, sealed)

@@ -159,6 +159,7 @@ class _Reader:
             state=self._state(entry, where),
             notes=self._text(entry, (*where, "notes")) or "",
         )
+        model = self._checks.filled(model)
         wrong = self._checks.of(model, aliases)
         for each in wrong:
             key = each.key

@@ -65,10 +65,11 @@ async def test_what_rpc_registers_rest_shows(doors: Doors):
     model = pb.RegisteredModel(
         name="org/local", provider="compatible", base_url="http://127.0.0.1:9/v1", quality=0.5
     )
-    model.options.update({"temperature": 0.5, "n": 2})
+    model.options.update({"flavour": "vllm", "dialects": ["chat", "messages"]})
     await doors.registry.Create(pb.RegistryServiceCreateRequest(model=model), metadata=rpc.bearer(ADMIN))
     shown = (await ask(doors, "GET", "/models/org/local")).json()
-    assert (shown["quality"], shown["options"]) == (0.5, {"temperature": 0.5, "n": 2})
+    options = {"flavour": "vllm", "dialects": ["chat", "messages"]}
+    assert (shown["quality"], shown["options"]) == (0.5, options)
 
 
 async def test_a_name_is_registered_once(doors: Doors):
@@ -88,6 +89,10 @@ async def test_a_name_is_registered_once(doors: Doors):
     ("changes", "param"),
     [
         ({"provider": "opena"}, "provider"),
+        ({"options": {"flavor": "vllm"}}, "options.flavor"),
+        ({"options": {"flavour": "vlm"}}, "options.flavour"),
+        ({"options": {"dialects": ["chat", "response"]}}, "options.dialects"),
+        ({"options": {"flavour": "azure", "api_version": "latest"}}, "options.api_version"),
         ({"base_url": "ftp://host"}, "base_url"),
         ({"base_url": "http://169.254.169.254/v1"}, "base_url"),
         ({"name": "auto"}, "name"),

@@ -21,7 +21,7 @@ from gateway.domain.errors import (
 from gateway.domain.secret import Secret
 from gateway.feed import Feed
 from gateway.net.guard import Guard
-from gateway.providers.catalogue import PROVIDERS
+from gateway.providers.catalogue import MANUALS
 from gateway.providers.credentials import Credentials
 from gateway.registry.checks import Checks
 from gateway.registry.editor import Credential, Draft, Editor
@@ -46,7 +46,7 @@ class Replica:
 
     def __init__(self, store, ring=None, *, allow_private=True):
         self.credentials = Credentials(ring=ring)
-        checks = Checks(frozenset(PROVIDERS), self.credentials.why_not, allow_private=allow_private)
+        checks = Checks(MANUALS, self.credentials.why_not, allow_private=allow_private)
         self.registry = LiveRegistry(store.models, Entries({}, {}), self.prepare, self.credentials)
         self.feed = Feed(store.changes)
         self.feed.follow("registry", self.registry.reload)
@@ -97,7 +97,7 @@ async def test_a_change_that_is_committed_is_made_though_it_cannot_be_read_again
     async def away():
         raise StorageUnavailable
 
-    checks = Checks(frozenset(PROVIDERS), replica.credentials.why_not)
+    checks = Checks(MANUALS, replica.credentials.why_not)
     editor = Editor(store.models, checks, replica.credentials, Guard(allow_private=True), away)
     kept = await editor.save(remote(), actor="ann")
     assert await store.models.get("good") == kept
@@ -131,6 +131,11 @@ async def test_a_name_that_is_an_alias_is_refused_whatever_is_expected(editor):
         ({"name": "a b"}, "name", "a name of letters"),
         ({"name": "auto"}, "name", "another name"),
         ({"provider": "opnai"}, "provider", "Did you mean openai?"),
+        ({"options": {"flavor": "vllm"}}, "options.flavor", "Did you mean flavour?"),
+        ({"options": {"flavour": "lmstudio"}}, "options.flavour", "Did you mean lm-studio?"),
+        ({"options": {"dialects": "chat"}}, "options.dialects", "a list such as [chat, responses, messages]"),
+        ({"options": {"dialects": ["embedings"]}}, "options.dialects", "Did you mean embeddings?"),
+        ({"options": {"api_version": "2024-10-21"}}, "options.api_version", "of flavour azure"),
         ({"base_url": ""}, "base_url", "a plain http or https URL"),
         ({"base_url": "http://169.254.169.254/v1"}, "base_url", "link-local"),
         ({"base_url": "http://metadata.google.internal/v1"}, "base_url", "a metadata service"),

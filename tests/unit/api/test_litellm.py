@@ -99,6 +99,25 @@ def test_prices_are_exact_and_for_a_million_tokens(imported: Imported):
     assert (embed.price.input_usd, embed.price.output_usd) == (Decimal("0.02"), Decimal(0))
 
 
+def test_a_prefix_becomes_the_flavour_of_the_server():
+    text = """
+model_list:
+  - model_name: a
+    litellm_params: {model: azure/mine, api_base: "https://r.openai.azure.com", api_version: 2024-10-21}
+  - {model_name: g, litellm_params: {model: groq/llama-3.3-70b-versatile}}
+  - {model_name: v, litellm_params: {model: hosted_vllm/qwen, api_base: "http://gpu-1:8000/v1"}}
+  - {model_name: o, litellm_params: {model: openai_like/some, api_base: "http://host/v1"}}
+"""
+    found = models(read_litellm(text))
+    assert {name: model.options for name, model in found.items()} == {
+        "a": {"flavour": "azure", "api_version": "2024-10-21"},
+        "g": {"flavour": "groq"},
+        "v": {"flavour": "vllm"},
+        "o": {},
+    }
+    assert (found["a"].upstream_model, found["g"].base_url) == ("mine", "https://api.groq.com/openai/v1")
+
+
 def test_all_parts_of_a_price_are_carried_over_and_its_tiers():
     text = """
 model_list:
@@ -140,7 +159,7 @@ def test_a_key_in_clear_is_a_secret_and_shows_nowhere(imported: Imported):
     [
         "model_list.0.litellm_params.temperature",
         "model_list.0.model_info.base_model",
-        "model_list.3.litellm_params.model",
+        "model_list.3.litellm_params.api_base",
         "model_list.5.litellm_params.model",
         "router_settings.routing_strategy",
         "litellm_settings.num_retries",

@@ -14,17 +14,17 @@ from hypothesis import strategies as some
 from gateway.domain.inference import Kind
 from gateway.domain.prices import Price, Tier
 from gateway.domain.registry import Capability, Model, ModelLimits, ModelState, Timeouts
-from gateway.providers.catalogue import PROVIDERS
+from gateway.providers.catalogue import MANUALS
 from gateway.registry.checks import Checks
 from gateway.registry.entries import Entries, read_entries
 from gateway.registry.write import write_registry
 from gateway.settings import Place, read_text
 
-CHECKS = Checks(frozenset(PROVIDERS), lambda _: None)
-BARE = Model(name="m", provider="compatible", base_url="https://host/v1", upstream_model="m")
+CHECKS = Checks(MANUALS, lambda _: None)
+BARE = Model(name="m", provider="openai", base_url="https://host/v1", upstream_model="m")
 FULL = Model(
     name="org/model:1",
-    provider="compatible",
+    provider="openai",
     base_url="https://host/v1",
     upstream_model="Qwen/Qwen3-8B",
     kind=Kind.EMBEDDING,

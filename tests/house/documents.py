@@ -1,0 +1,91 @@
+"""Tables in docs/ that are written from the code: `python -m tests.house.documents` writes them, a test compares.
+
+Each stands between `<!-- generated: NAME -->` and `<!-- /generated: NAME -->`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from gateway.providers.compatible.quirks import QUIRKS, SPOKEN, Quirks
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A table in Markdown."""
+    named = list(header)
+    lines = [named, ["---"] * len(named), *map(list, rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+# ---- what is written ---------------------------------------------------------------------------------------------
+def flavours() -> str:
+    """The rows of the quirks."""
+    return table(
+        (
+            "`flavour`",
+            "address, if a model says none",
+            "`dialects`",
+            "renamed",
+            "refused",
+            "thoughts come in",
+            "not there",
+            "pages",
+        ),
+        (_flavour(name, row) for name, row in QUIRKS.items()),
+    )
+
+
+def _flavour(name: str, row: Quirks) -> Iterable[str]:
+    spoken = [word for word, stands_for in SPOKEN.items() if stands_for <= row.operations]
+    wider = [word for word in spoken if not any(SPOKEN[word] < SPOKEN[other] for other in spoken)]
+    renamed = [f"`{was}` → `{known}`" for was, known in row.renamed.items()]
+    renamed += [f"role `{was}` → `{known}`" for was, known in row.roles.items()]
+    refused = [f"`{field}`" for field in sorted(row.refused)]
+    refused += [f"`messages[].{field}`" for field in sorted(row.refused_in_messages)]
+    refused += [] if row.takes_usage_option else ["`stream_options`"]
+    pages = [f"[{number}]({page})" for number, page in enumerate(row.pages, 1)]
+    return (
+        f"`{name}`",
+        f"`{row.base_url}`" if row.base_url else "–",
+        ", ".join(wider),
+        ", ".join(renamed) or "–",
+        ", ".join(refused) or "–",
+        "parts of `content`, put into `reasoning_content`" if row.thinks_in_parts else f"`{row.reasoning}`",
+        row.does_not,
+        " ".join(pages),
+    )
+
+
+TABLES: Mapping[tuple[str, str], Callable[[], str]] = {
+    ("providers.md", "flavours"): flavours,
+}
+
+
+# ---- where it stands ---------------------------------------------------------------------------------------------
+def stands(document: str, name: str) -> str:
+    """What stands in a document under a name. Raises ValueError if its markers do not."""
+    return _between(name, (DOCS / document).read_text())[1]
+
+
+def write() -> None:
+    """Write all tables."""
+    for (document, name), made in TABLES.items():
+        path = DOCS / document
+        before, _, after = _between(name, path.read_text())
+        path.write_text(f"{before}{made()}{after}")
+
+
+def _between(name: str, text: str) -> tuple[str, str, str]:
+    begins, ends = f"<!-- generated: {name} -->\n", f"<!-- /generated: {name} -->"
+    found = re.search(f"{re.escape(begins)}(.*?){re.escape(ends)}", text, re.DOTALL)
+    if found is None:
+        raise ValueError(f"there is no place for the table {name}")
+    return text[: found.start(1)], found[1], text[found.end(1) :]
+
+
+if __name__ == "__main__":
+    write()
