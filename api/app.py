@@ -18,6 +18,7 @@ from api.rest.endpoints import routes as inference_routes
 from api.rest.inference import Means
 from api.rest.openai import models
 from api.service.admission import Admission
+from api.service.idempotency import Once
 from api.service.inference import InferenceService
 from api.service.jobs import JobsService
 from api.service.live import LiveService
@@ -51,7 +52,8 @@ def build_services(world: World) -> Services:
         engine=world.engine,
         most=settings.inference.max_shadows,
     )
-    admission = Admission(world.limiter, world.attempts, Hedges(world.live), shadows)
+    once = Once(world.store.idempotency, world.store.requests, world.seal, settings.idempotency)
+    admission = Admission(world.limiter, world.attempts, Hedges(world.live), shadows, once)
     rules_service = RulesService(world.store.rules, world.texts, world.router, ledger, world.live)
     return Services(
         inference=InferenceService(

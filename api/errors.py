@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.domain.errors import GatewayError
+from gateway.domain.errors import GatewayError, RequestInProgress
 
 _DOCS = "about:blank"
 
@@ -63,6 +63,8 @@ TABLE = MappingProxyType(
         "simulation_under_way": Row(409, "FAILED_PRECONDITION", *_INVALID),
         "job_not_finished": Row(409, "FAILED_PRECONDITION", *_INVALID),
         "job_finished": Row(409, "FAILED_PRECONDITION", *_INVALID),
+        "request_in_progress": Row(409, "ABORTED", *_INVALID),
+        "answer_not_kept": Row(409, "FAILED_PRECONDITION", *_INVALID),
         "idempotency_key_reused": Row(422, "ALREADY_EXISTS", *_INVALID),
         "deadline_exceeded": Row(504, "DEADLINE_EXCEEDED", "timeout_error", "timeout_error"),
         "cancelled": Row(499, "CANCELLED", *_INVALID),
@@ -102,7 +104,8 @@ def headers_of(error: GatewayError, *, tried: bool) -> dict[str, str]:
     if error.retry_after is not None or row.http in _PATIENT:
         seconds = ceil(error.retry_after.total_seconds()) if error.retry_after is not None else 1
         headers["retry-after"] = str(max(1, seconds))
-    if tried or (row.http < HTTPStatus.INTERNAL_SERVER_ERROR and row.http not in _PATIENT):
+    patient = row.http in _PATIENT or error.code == RequestInProgress.code
+    if tried or (row.http < HTTPStatus.INTERNAL_SERVER_ERROR and not patient):
         headers["x-should-retry"] = "false"
     if row.http == HTTPStatus.UNAUTHORIZED:
         headers["www-authenticate"] = "Bearer"

@@ -104,6 +104,7 @@ def told_of(served: Served) -> dict[str, str]:
         "x-gateway-durability": served.durability,
         "x-gateway-workflow-id": served.workflow_id,
         "x-gateway-dropped": ",".join(served.dropped),
+        "x-gateway-replayed": "true" if served.replayed else "",
         **_limits(served.standings),
     }
     # A header is Latin-1 and gRPC's metadata ASCII: neither is to refuse an answer for one letter of a name.

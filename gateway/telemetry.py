@@ -137,6 +137,11 @@ SHADOWS = _counter(
     "Copies for a model on trial: answered, failed, dropped, or kept back by rules.",
     ("outcome",),
 )
+KEYED = _counter(
+    "gateway_keyed_requests",
+    "Requests with an Idempotency-Key: run, replayed, still running, reused for something else, or not kept.",
+    ("outcome",),
+)
 THROTTLED = _counter("gateway_throttled", "Requests over a limit: made to wait, or refused.", ("then",))
 REFUSED = _counter("gateway_refused", "Requests refused before any model was called.", ("code",))
 LIVE_AGE = Gauge(

@@ -38,6 +38,7 @@ from gateway.ring import KeyRing
 from gateway.router import Router
 from gateway.rulebook import Rulebook
 from gateway.rules.texts import RuleTexts
+from gateway.seal import Seal
 from gateway.settings import Settings
 from gateway.storage.catalogue import open_store
 from gateway.storage.ports import Store
@@ -45,6 +46,7 @@ from gateway.storage.watch import StorageWatch
 from gateway.temporal.engine import Engine
 
 _PURPOSE: Final = b"llm-gateway credentials"
+_SEALED: Final = b"llm-gateway kept answers"
 _SHARED: Final = "temporal/"
 """What the ids of keys begin with that are derived of those of temporal.encryption."""
 _PATIENCE: Final = 2.0
@@ -77,6 +79,7 @@ class World:
     router: Router
     limiter: Limiter
     gate: Gate
+    seal: Seal
 
     def live(self) -> LiveFacts:
         """What is known of models and callers at this moment, over all replicas."""
@@ -163,6 +166,7 @@ async def open_world(settings: Settings) -> AsyncGenerator[World]:
             router,
             limiter,
             gate,
+            Seal(_payload_ring(settings)),
         )
     finally:
         await prober.close()
@@ -211,6 +215,12 @@ def _ring(settings: Settings) -> KeyRing | None:
     keys = {**own.keys, **{f"{_SHARED}{key_id}": key for key_id, key in shared.keys.items()}}
     active = own.active or (f"{_SHARED}{shared.active}" if shared.active else "")
     return KeyRing(active, keys, section="credentials.encryption", purpose=_PURPOSE) if active else None
+
+
+def _payload_ring(settings: Settings) -> KeyRing | None:
+    """The keys for what is kept of callers' words: derived of those for payloads."""
+    own = settings.temporal.encryption
+    return KeyRing(own.active, own.keys, purpose=_SEALED) if own.active else None
 
 
 def _timeouts(settings: Settings) -> CallTimeouts:

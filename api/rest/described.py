@@ -36,6 +36,14 @@ MODEL: Final[dict[str, Any]] = {
 }
 
 
+IDEMPOTENCY_KEY: Final[dict[str, Any]] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "Makes it safe to send again: the same key and body give the same answer, and no second call.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 256},
+}
+
+
 def described(
     summary: str,
     description: str,
@@ -59,10 +67,15 @@ def described(
         "tags": ["inference"],
         "summary": summary,
         "description": description,
+        "parameters": [IDEMPOTENCY_KEY],
         "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
         "responses": {
             "200": {"description": "The answer.", "content": {each: {} for each in answers}},
             "202": {"description": "Accepted as a job (`Prefer: respond-async`)."},
+            "409": {
+                "description": "The request with this `Idempotency-Key` still runs, or its answer was not kept."
+            },
+            "422": {"description": "This `Idempotency-Key` was used with another body."},
             "default": {
                 "description": "An error in the dialect's shape.",
                 "content": {"application/json": {}},

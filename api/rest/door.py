@@ -55,7 +55,10 @@ class Door:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
+                message["headers"] = [
+                    *message.get("headers", ()),
+                    (b"x-request-id", at_door["request_id"].encode()),
+                ]
             await send(message)
 
         if path in _QUIET:
@@ -78,6 +81,8 @@ class Door:
                 span.fail("cancelled")
             except Exception as e:  # noqa: BLE001  the last place where anything can be answered
                 error, served = _told(e)
+                if isinstance(e, RequestFailed):
+                    http.known_as(scope, e.served)
                 span.fail(error.code)
                 telemetry.REFUSED.labels(error.code).inc()
                 if error.code == GatewayError.code:
@@ -85,7 +90,7 @@ class Door:
                 if started:
                     # The status is out: what is left is to break off, so that nobody takes the answer for whole.
                     raise _BrokenOff from None
-                await _answer(send_on, path, error, served, request_id)
+                await _answer(send_on, path, error, served, at_door["request_id"])
 
     def _check_host(self, headers: Mapping[str, str]) -> None:
         host = headers.get("host", "").lower()

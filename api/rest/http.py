@@ -130,6 +130,12 @@ def served_headers(served: Served) -> list[Header]:
     return headers
 
 
+def known_as(scope: Scope, served: Served) -> None:
+    """Tell the id of a request with an Idempotency-Key instead of the door's own."""
+    if served.keyed:
+        scope["gateway"]["request_id"] = served.request_id
+
+
 async def send_whole(send: Send, status: int, headers: list[Header], body: bytes) -> None:
     """A complete answer."""
     headers = [*headers, (b"content-length", str(len(body)).encode())]

@@ -17,8 +17,9 @@ from api.rest.dialects import Dialect
 from api.rest.jobs import send_accepted
 from api.service.ask import Ask
 from api.service.forms import read
-from api.service.inference import InferenceService, OpenStream
+from api.service.inference import InferenceService
 from api.service.jobs import JobsService
+from api.service.opened import OpenStream
 from api.service.served import RequestFailed
 from gateway import telemetry
 from gateway.domain.identity import Caller
@@ -67,21 +68,23 @@ class Endpoint:
             return
         with telemetry.IN_FLIGHT.labels(ask.kind.value).track_inprogress():
             if ask.stream:
-                await self._stream(caller, ask, receive, send)
+                await self._stream(caller, ask, scope, receive, send)
             else:
-                await self._whole(caller, ask, receive, send)
+                await self._whole(caller, ask, scope, receive, send)
 
-    async def _whole(self, caller: Caller, ask: Ask, receive: Receive, send: Send) -> None:
+    async def _whole(self, caller: Caller, ask: Ask, scope: Scope, receive: Receive, send: Send) -> None:
         async with http.cancelled_when_gone(receive, http.no_tick, 60.0):
             reply, served = await self._inference.answer(caller, ask)
+        http.known_as(scope, served)
         kind = (b"content-type", reply.media_type.encode())
         await http.send_whole(send, 200, [kind, *http.served_headers(served)], reply.body)
 
-    async def _stream(self, caller: Caller, ask: Ask, receive: Receive, send: Send) -> None:
+    async def _stream(self, caller: Caller, ask: Ask, scope: Scope, receive: Receive, send: Send) -> None:
         sending = _Sending(send, self._dialect, finish=self._inference.finishes)
         every = self._settings.keepalive.total_seconds()
         async with http.cancelled_when_gone(receive, sending.keep_alive, every, sending.spared):
             opened = await self._inference.stream(caller, ask)
+            http.known_as(scope, opened.served)
             left = (opened.deadline - datetime.now(UTC)).total_seconds()
             try:
                 async with asyncio.timeout(max(left, 0) + _LATE):

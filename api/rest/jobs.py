@@ -12,6 +12,7 @@ from starlette.types import Send
 from api.auth import authenticate
 from api.headers import hints_of
 from api.rest import http
+from api.rest.described import IDEMPOTENCY_KEY
 from api.rest.wire import JobShape, JobsPage, job_shape
 from api.service.forms.job import ENDPOINTS, job_ask
 from api.service.jobs import JobsService
@@ -41,6 +42,8 @@ _BODY = {
     },
 }
 
+_DESCRIBED: dict[str, Any] = {"parameters": [IDEMPOTENCY_KEY], "requestBody": _BODY}
+
 
 async def send_accepted(send: Send, job: Job, *, preferred: bool) -> None:
     """Answer 202 with the job and where it is found."""
@@ -64,7 +67,7 @@ def router(identity: Identify, service: JobsService, settings: Api) -> APIRouter
     async def who(request: Request) -> Caller:
         return await authenticate(identity, request.scope["gateway"]["headers"])
 
-    @routes.post("", status_code=202, response_model=JobShape, openapi_extra={"requestBody": _BODY})
+    @routes.post("", status_code=202, response_model=JobShape, openapi_extra=_DESCRIBED)
     async def create(request: Request) -> Response:
         """Accept a job; `Idempotency-Key` makes it safe to send again."""
         caller = await who(request)

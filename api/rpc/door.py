@@ -23,7 +23,7 @@ from google.protobuf.message_factory import GetMessageClass
 from api.auth import authenticate
 from api.headers import hints_of
 from api.rpc.errors import status_of, told
-from api.rpc.metadata import headers_of, told_of
+from api.rpc.metadata import headers_of, known_as, told_of
 from api.service.ask import Hints
 from api.service.served import Served
 from gateway import telemetry
@@ -66,7 +66,8 @@ class Call:
         """Send the initial metadata, once: what is known before the first message."""
         if not self._begun:
             self._begun = True
-            await self._context.send_initial_metadata(told_of(self.hints.request_id or "", served))
+            request_id = known_as(self.hints.request_id or "", served)
+            await self._context.send_initial_metadata(told_of(request_id, served))
 
     async def write(self, message: Message) -> None:
         """Send one message of a stream, as soon as the caller has room for it."""
@@ -150,7 +151,7 @@ class Door:
                         telemetry.log.error("bug", request_id=request_id, rpc=rpc.name, exc_info=e)
                 span.fail(error.code)
                 telemetry.REFUSED.labels(error.code).inc()
-                return await context.abort(*status_of(error, request_id, served))
+                return await context.abort(*status_of(error, known_as(request_id, served), served))
 
         return serve
 

@@ -11,7 +11,8 @@ from api.rpc.answered import chat_chunk, chat_response, served_message
 from api.rpc.asked import chat_body
 from api.rpc.door import Call
 from api.service.forms import read_chat
-from api.service.inference import InferenceService, OpenStream
+from api.service.inference import InferenceService
+from api.service.opened import OpenStream
 from api.service.served import RequestFailed
 from gateway import telemetry
 from gateway.providers.ports import Event

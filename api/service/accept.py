@@ -15,7 +15,7 @@ from gateway.domain.identity import Caller
 from gateway.domain.inference import Durability, InferenceRequest, Limits, Mode
 from gateway.domain.rules import Decision
 from gateway.domain.rules import Terms as RuleTerms
-from gateway.ids import moment_of, new_id
+from gateway.ids import moment_in, new_id, parse_id
 from gateway.router import KEPT_CANDIDATES, Router, asked_of, error_of
 from gateway.settings import Fallback
 
@@ -51,10 +51,10 @@ def accept(
             f"The deadline must not be longer than {terms.max_deadline.total_seconds():.0f} seconds.",
             param="deadline",
         )
-    # An id that was derived from an Idempotency-Key does not say when it was made.
-    derived = request_id is not None
     request_id = request_id or ask.hints.request_id or new_id()
-    at = datetime.now(UTC) if derived else moment_of(request_id)
+    uuid = parse_id(request_id)
+    # An id that was derived from an Idempotency-Key does not say when it was made.
+    at = (None if uuid is None else moment_in(uuid)) or datetime.now(UTC)
     traits = replace(
         ask.traits,
         caller_name=caller.name,

@@ -8,6 +8,7 @@ from functools import partial
 from math import ceil
 from typing import Final
 
+from api.service.idempotency import Once
 from api.service.served import RequestFailed, Served
 from api.service.shadows import Shadows
 from gateway import telemetry
@@ -28,12 +29,13 @@ ALWAYS: Final = frozenset(Then)
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """Takes tokens for requests, and the first place at a model."""
+    """Takes tokens for requests, and the first place at a model; `once` keeps those with a key from being run twice."""
 
     limiter: Limiter
     attempts: Attempts
     hedges: Hedges
     shadows: Shadows
+    once: Once
 
     async def take(self, decision: Decision, served: Served, then: Collection[Then] = ALWAYS) -> Taken:
         """Take the tokens of those throttles that end so. Raises RequestFailed as RateLimited, having taken none."""

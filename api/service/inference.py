@@ -12,6 +12,7 @@ from typing import Protocol
 from api.service.accept import Terms, accept, limits_of
 from api.service.admission import Admission, is_estimated
 from api.service.ask import Ask
+from api.service.opened import OpenStream
 from api.service.served import RequestFailed, Served
 from gateway import telemetry
 from gateway.attempt import Stream
@@ -33,6 +34,7 @@ from gateway.router import Router
 from gateway.settings import Inference
 
 _RETRY_SOON = timedelta(seconds=1)
+_LAST = timedelta(seconds=5)  # for answers that are still to be kept when all else has ended
 _PATIENCE = (
     1.0  # seconds that a request waits for others to be settled; then the bound on all in flight must do
 )
@@ -56,8 +58,8 @@ class StartsWorkflows(Protocol):
         ...
 
 
-class OpenStream:
-    """A stream whose first event has come. `served` is complete when the events have ended."""
+class _Streaming:
+    """A stream under way."""
 
     def __init__(self, exchange: Exchange, stream: Stream, served: Served, *, usage: bool) -> None:
         """`usage` says whether the caller asked for the closing usage chunk."""
@@ -122,7 +124,23 @@ class InferenceService:
         return self._settings.on_disconnect == "finish"
 
     async def answer(self, caller: Caller, ask: Ask) -> tuple[Reply, Served]:
-        """The whole answer. Raises GatewayError before anything was called, RequestFailed after."""
+        """The whole answer. Raises GatewayError before anything was called, RequestFailed after.
+
+        With an Idempotency-Key it is the one that was given before, if there is one: see `idempotency.Once`.
+        """
+        caller.require(Right.INFER)
+        if ask.hints.idempotency_key is not None:
+            return await self._admission.once.answer(caller, ask, self._answer, finishes=self.finishes)
+        return await self._answer(caller, ask)
+
+    async def stream(self, caller: Caller, ask: Ask) -> OpenStream:
+        """The answer as it comes, once its first event is there. Raises as `answer` does."""
+        caller.require(Right.INFER)
+        if ask.hints.idempotency_key is not None:
+            return await self._admission.once.stream(caller, ask, self._stream)
+        return await self._stream(caller, ask)
+
+    async def _answer(self, caller: Caller, ask: Ask) -> tuple[Reply, Served]:
         exchange, served = await self._begin(caller, ask, Mode.SYNC)
         opened = await self._opened(exchange, served)
         if not isinstance(opened, Reply):
@@ -131,15 +149,14 @@ class InferenceService:
         served.dropped = opened.dropped
         return opened, served
 
-    async def stream(self, caller: Caller, ask: Ask) -> OpenStream:
-        """The answer as it comes, once its first event is there. Raises as `answer` does."""
+    async def _stream(self, caller: Caller, ask: Ask) -> OpenStream:
         exchange, served = await self._begin(caller, ask, Mode.STREAM)
         opened = await self._opened(exchange, served)
         if not isinstance(opened, Stream):
             raise TypeError("a whole answer came for a request that asked for a stream")
         _note(served, exchange)
         served.dropped = opened.dropped
-        return OpenStream(exchange, opened, served, usage=ask.wants_usage)
+        return _Streaming(exchange, opened, served, usage=ask.wants_usage)
 
     async def close(self, grace: timedelta) -> int:
         """Take no more requests and wait until all are settled; returns how many could not be."""
@@ -156,6 +173,7 @@ class InferenceService:
                 _, late = await asyncio.wait(drives, timeout=5)
                 for task in late:
                     task.cancel()
+        await self._admission.once.close(_LAST)
         for exchange in self._exchanges:
             telemetry.log.error("unsettled", request_id=exchange.request.id)
         return len(self._exchanges)
@@ -169,7 +187,6 @@ class InferenceService:
 
     # ---- how a request begins ------------------------------------------------------------------------------------
     async def _begin(self, caller: Caller, ask: Ask, mode: Mode) -> tuple[Exchange, Served]:
-        caller.require(Right.INFER)
         self._admit()
         terms = Terms(
             mode=mode,
@@ -189,6 +206,7 @@ class InferenceService:
             rules_version=decision.rules_version,
             registry_version=decision.registry_version,
             workflow_id=request.id,
+            private=not (self._settings.log_content if request.log_content is None else request.log_content),
         )
         taken = await self._admission.take(decision, served)
         try:

@@ -102,6 +102,8 @@ class JobsService:
         )
         if not self._storage_up():
             raise StorageUnavailable(retry_after=timedelta(seconds=1))
+        if key is not None:
+            await self._admission.once.bind(caller, key, fingerprint)
         # What makes a job wait is taken when it begins; what refuses it refuses it here, where somebody hears it.
         served = Served(
             request.id, request.trace_id, rule=decision.rule, rules_version=decision.rules_version

@@ -11,7 +11,11 @@ from gateway.domain.limits import Standing
 
 @dataclass(slots=True)
 class Served:
-    """What the response's headers tell, as far as it is known yet."""
+    """What the response's headers tell, as far as it is known yet.
+
+    `keyed`: the id is that of an Idempotency-Key, told instead of the door's own. `replayed`: it was told before.
+    `private`: what was said is not logged.
+    """
 
     request_id: str
     trace_id: str = ""
@@ -27,6 +31,9 @@ class Served:
     workflow_id: str = ""
     standings: tuple[Standing, ...] = ()
     dropped: tuple[str, ...] = ()
+    keyed: bool = False
+    replayed: bool = False
+    private: bool = False
 
 
 class RequestFailed(Exception):

@@ -236,6 +236,19 @@ class SimulationUnderWay(GatewayError):
     code = "simulation_under_way"
 
 
+class RequestInProgress(GatewayError):
+    """The request with this Idempotency-Key is still being answered. Ask again with the same key."""
+
+    code = "request_in_progress"
+    retryable = True
+
+
+class AnswerNotKept(GatewayError):
+    """The request with this Idempotency-Key was answered; its answer is too large to be kept. Use another key."""
+
+    code = "answer_not_kept"
+
+
 class IdempotencyMismatch(GatewayError):
     """This Idempotency-Key was used before with another request."""
 

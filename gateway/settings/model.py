@@ -116,6 +116,19 @@ class Inference(Section):
         return self
 
 
+class IdempotencySettings(Section):
+    """What is kept for callers who ask again with the same Idempotency-Key."""
+
+    retention: Timeout = timedelta(hours=24)
+    retention_unlogged: Timeout = timedelta(hours=1)
+    max_answer: Size = 4 * MIB
+
+    @model_validator(mode="after")
+    def _bounds(self) -> Self:
+        self._ordered("retention_unlogged", "retention")
+        return self
+
+
 class Jobs(Section):
     """How an asynchronous request lives."""
 
@@ -394,6 +407,7 @@ class Settings(BaseSettings):
     worker: Worker = Worker()
     inference: Inference = Inference()
     jobs: Jobs = Jobs()
+    idempotency: IdempotencySettings = IdempotencySettings()
     temporal: Temporal = Temporal()
     postgres: Postgres = Postgres()
     storage: Storage = Storage()

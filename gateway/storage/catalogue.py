@@ -17,6 +17,7 @@ from gateway.storage.ports import (
     Buckets,
     Changes,
     Claims,
+    Idempotency,
     Jobs,
     Keys,
     LiveFeed,
@@ -60,6 +61,7 @@ class PortByPort:
     requests: Requests
     jobs: Jobs
     claims: Claims
+    idempotency: Idempotency
     keys: Keys
     blobs: Blobs
     streams: StreamLog
@@ -99,7 +101,8 @@ class PortByPort:
 async def open_store(settings: Settings) -> Store:
     """Open the backends that the settings name. Raises ValueError, naming the key, for names that do not do.
 
-    A database that is away does not make this fail. Payloads by reference lie where the claims do.
+    A database that is away does not make this fail. Payloads by reference lie where the claims do, and so does what
+    is kept by Idempotency-Key.
     """
     chosen = settings.storage
     for port, name in chosen.model_dump().items():
@@ -122,6 +125,7 @@ async def open_store(settings: Settings) -> Store:
         requests=opened[chosen.requests].requests,
         jobs=opened[chosen.jobs].jobs,
         claims=opened[chosen.claims].claims,
+        idempotency=opened[chosen.claims].idempotency,
         keys=opened[chosen.keys].keys,
         blobs=opened[chosen.claims].blobs,
         streams=opened[chosen.claims].streams,

@@ -268,6 +268,8 @@ _ONE_DOOR_ONLY = {
     "upstream_forbidden": "needs an address that is none: tests/unit/providers/test_guard.py",
     "model_exists": "only a change of the registry meets it: tests/contracts/test_registry_stores.py",
     "version_conflict": "only a change of what has versions meets it: tests/api/test_rules.py",
+    "request_in_progress": "each door writes bodies in its own way: tests/api/test_idempotency.py",
+    "answer_not_kept": "each door writes bodies in its own way: tests/api/test_idempotency.py",
     "interrupted": "needs a process that dies: tests/workflows",
     "hedge_lost": "told of attempts alone: tests/unit/gateway/test_hedge.py",
     "abandoned": "needs a process that dies: tests/workflows",

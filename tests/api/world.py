@@ -20,6 +20,7 @@ from activities.prices import End, PriceActivities, Reprice, Step
 from activities.simulations import Health, Simulate, SimulationActivities
 from api.rpc.server import build_server
 from api.service.admission import Admission
+from api.service.idempotency import Once
 from api.service.inference import InferenceService
 from api.service.jobs import JobsService
 from api.service.live import LiveService
@@ -53,6 +54,7 @@ from gateway.providers.ports import CallTimeouts
 from gateway.published import Unpublished
 from gateway.recorder import Recorder
 from gateway.router import Router
+from gateway.seal import Seal
 from gateway.settings import Api, Inference, Settings
 from gateway.storage.memory import MemoryStore
 from tests.builders import RuleReader, a_caller, a_desk, a_model, a_registry, a_router, an_admin
@@ -265,7 +267,8 @@ def a_world(settings: Settings | None = None, rules: RuleSet | None = None) -> W
         engine=engine,
         most=settings.inference.max_shadows,
     )
-    admission = Admission(limiter, attempts, Hedges(vitals.facts), shadows)
+    once = Once(store.idempotency, store.requests, Seal(None), settings.idempotency)
+    admission = Admission(limiter, attempts, Hedges(vitals.facts), shadows, once)
     inference = InferenceService(
         router=router,
         admission=admission,

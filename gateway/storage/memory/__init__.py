@@ -15,6 +15,7 @@ from gateway.domain.jobs import Job, job_of
 from gateway.domain.repricing import Correction, Place
 from gateway.ids import moment_in, parse_id
 from gateway.storage.memory.changes import MemoryChanges
+from gateway.storage.memory.idempotency import MemoryIdempotency
 from gateway.storage.memory.limits import MemoryBuckets, MemorySlots
 from gateway.storage.memory.live import MemoryLiveFeed
 from gateway.storage.memory.prices import MemoryPrices, MemoryRepricings
@@ -385,6 +386,7 @@ class MemoryStore:
         self.jobs = MemoryJobs()
         self.requests = MemoryRequests(self.jobs)
         self.claims = MemoryClaims()
+        self.idempotency = MemoryIdempotency()
         self.keys = MemoryKeys()
         self.blobs = MemoryBlobs()
         self.streams = MemoryStreamLog()
@@ -411,7 +413,7 @@ class MemoryStore:
     async def expire(self, before: datetime) -> int:
         """Forget jobs that ended before then, and their answers; and buckets that are full again."""
         jobs = self.jobs.expire(before)
-        gone = len(jobs) + self.claims.forget(jobs) + self.buckets.expire()
+        gone = len(jobs) + self.claims.forget(jobs) + self.buckets.expire() + self.idempotency.expire()
         return gone + self.simulations.expire(before) + self.streams.expire(before)
 
     async def close(self) -> None:

@@ -13,6 +13,7 @@ from gateway.domain.inference import Attempt, InferenceRequest, Settlement, Stat
 from gateway.domain.jobs import Job
 from gateway.domain.rules import Decision
 from gateway.storage.ports.changes import Changes
+from gateway.storage.ports.idempotency import Idempotency, KeyClaim, KeyHeld, KeyState
 from gateway.storage.ports.limits import Buckets, Draw, Drawn, Held, Hold, Slots, Unspent
 from gateway.storage.ports.live import Heard, LiveFeed, News, Told
 from gateway.storage.ports.page import Page
@@ -45,8 +46,12 @@ __all__ = [
     "Heard",
     "Held",
     "Hold",
+    "Idempotency",
     "Inventory",
     "Jobs",
+    "KeyClaim",
+    "KeyHeld",
+    "KeyState",
     "Keys",
     "Line",
     "LiveFeed",
@@ -281,6 +286,11 @@ class Store(Protocol):
         ...
 
     @property
+    def idempotency(self) -> Idempotency:
+        """What came of requests by their Idempotency-Keys."""
+        ...
+
+    @property
     def keys(self) -> Keys:
         """Callers and keys."""
         ...
@@ -367,7 +377,10 @@ class Store(Protocol):
         ...
 
     async def expire(self, before: datetime) -> int:
-        """Delete jobs, kept answers and large payloads that ended before then; the ledger stays. Returns how many."""
+        """Delete jobs, kept answers and large payloads that ended before then; the ledger stays. Returns how many.
+
+        What has a retention of its own goes when that has passed.
+        """
         ...
 
     async def close(self) -> None:

@@ -10,6 +10,7 @@ from gateway.settings import Postgres
 from gateway.storage.postgres.blobs import PostgresBlobs
 from gateway.storage.postgres.changes import PostgresChanges
 from gateway.storage.postgres.database import Database
+from gateway.storage.postgres.idempotency import PostgresIdempotency
 from gateway.storage.postgres.jobs import PostgresClaims, PostgresJobs
 from gateway.storage.postgres.keys import PostgresKeys
 from gateway.storage.postgres.limits import PostgresBuckets, PostgresSlots
@@ -36,6 +37,7 @@ class PostgresStore:
         self.requests = PostgresRequests(database)
         self.jobs = PostgresJobs(database)
         self.claims = PostgresClaims(database)
+        self.idempotency = PostgresIdempotency(database)
         self.keys = PostgresKeys(database)
         self.blobs = PostgresBlobs(database)
         self.streams = PostgresStreamLog(database)
@@ -70,6 +72,7 @@ class PostgresStore:
         queries = (
             Q.jobs.expire,
             Q.claims.expire,
+            Q.idempotency.expire,
             Q.blobs.expire,
             Q.limits.expire,
             Q.simulations.expire,

@@ -93,7 +93,7 @@ def test_who_may_try_again_is_told_so_and_nobody_else(code):
     error = BY_CODE[code]()
     row = row_of(error)
     before, after = headers_of(error, tried=False), headers_of(error, tried=True)
-    worth_it = row.http in (408, 429, 503) or row.http >= 500
+    worth_it = row.http in (408, 429, 503) or row.http >= 500 or code == "request_in_progress"
     assert (before.get("x-should-retry") == "false") is not worth_it
     assert after["x-should-retry"] == "false", "the gateway has tried enough"
     assert ("retry-after" in before) == (row.http in (408, 429, 503))
