@@ -99,8 +99,8 @@ async def open_world(settings: Settings) -> AsyncGenerator[World]:
     storage = StorageWatch(store)
     feed = Feed(store.changes)
     providers = OpenProviders(settings.providers, credentials)
-    registry = LiveRegistry(store.models, seed, providers.prepare, credentials)
-    desk = _desk(settings, store, feed, credentials, checks)
+    registry = LiveRegistry(store.models, seed, providers.prepare, credentials, providers.operations)
+    desk = _desk(settings, store, feed, credentials, checks, providers)
     prices = PriceTable(store.prices, registry.charge)
     keeper = PriceKeeper(registry, prices, store.prices)
     feed.follow("registry", _then(registry.reload, keeper.wake))
@@ -203,10 +203,18 @@ def _checks(settings: Settings, credentials: Credentials) -> Checks:
     return Checks(MANUALS, credentials.why_not, allow_private=private)
 
 
-def _desk(settings: Settings, store: Store, feed: Feed, credentials: Credentials, checks: Checks) -> Desk:
+def _desk(
+    settings: Settings,
+    store: Store,
+    feed: Feed,
+    credentials: Credentials,
+    checks: Checks,
+    providers: OpenProviders,
+) -> Desk:
     guard = Guard(allow_private=settings.providers.allow_private_networks)
     editor = Editor(store.models, checks, credentials, guard, partial(feed.catch_up, "registry"))
-    return Desk(credentials, checks, guard, editor, Discovery(settings.providers))
+    discovery = Discovery(settings.providers)
+    return Desk(credentials, checks, guard, editor, discovery, providers.operations)
 
 
 def _ring(settings: Settings) -> KeyRing | None:

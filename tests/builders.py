@@ -32,7 +32,7 @@ from gateway.domain.rules import GatewayLoad, RuleSet
 from gateway.domain.secret import Secret
 from gateway.ids import moment_of, new_id
 from gateway.net.guard import Guard
-from gateway.providers.catalogue import MANUALS
+from gateway.providers.catalogue import MANUALS, OpenProviders
 from gateway.providers.credentials import Credentials
 from gateway.providers.discovery import Discovery
 from gateway.registry.checks import Checks, Key
@@ -173,7 +173,10 @@ def a_desk(store: MemoryStore, settings: Settings) -> Desk:
         """There is no copy of the registry that would have to follow."""
 
     editor = Editor(store.models, checks, credentials, guard, in_force)
-    return Desk(credentials, checks, guard, editor, Discovery(settings.providers))
+    providers = OpenProviders(settings.providers, credentials)
+    for name in ("compatible", "scripted"):
+        assert providers[name], "opened, so that it can be asked what it speaks"
+    return Desk(credentials, checks, guard, editor, Discovery(settings.providers), providers.operations)
 
 
 class RuleReader:

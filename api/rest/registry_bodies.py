@@ -123,10 +123,11 @@ class CredentialShape(_Body):
 
 
 class ModelShape(ModelFields):
-    """A model as it is kept. `version` is its `ETag`."""
+    """A model as it is kept. `version` is its `ETag`; `operations` are the endpoints that it can be asked at."""
 
     object: Literal["gateway.model"] = "gateway.model"
     credential: CredentialShape | None
+    operations: list[str] | None
     version: int
     created_at: datetime | None
     changed_at: datetime | None
@@ -282,6 +283,7 @@ def model_shape(kept: Registered) -> ModelShape:
         **fields_of(kept.model),
         aliases=list(kept.aliases),
         credential=credential,
+        operations=None if kept.model.operations is None else sorted(kept.model.operations),
         version=kept.model.version,
         created_at=kept.created_at,
         changed_at=kept.changed_at,

@@ -271,6 +271,7 @@ def model_message(kept: Registered) -> pb.RegisteredModel:
         notes=model.notes,
         credential=credential,
         version=model.version,
+        operations=sorted(model.operations or ()),
     )
 
 
@@ -320,7 +321,7 @@ def _model(given: pb.RegisteredModel) -> Model:
 
 
 def _paths(request: pb.RegistryServiceUpdateRequest) -> frozenset[str]:
-    known = {field.name for field in pb.RegisteredModel.DESCRIPTOR.fields} - {"name", "version"}
+    known = {field.name for field in pb.RegisteredModel.DESCRIPTOR.fields} - {"name", "version", "operations"}
     paths = frozenset(request.update_mask.paths)
     for path in sorted(paths - known):
         raise InvalidRequest(

@@ -139,12 +139,13 @@ class RegistryService:
         except ValueError as e:
             raise InvalidRequest(f"`tags`: {e}.", param="tags") from e
         filtered = ModelFilter(tags, wanted.kind, wanted.state)
-        return await self._models.find(filtered, limit=wanted.limit, after=wanted.after)
+        page = await self._models.find(filtered, limit=wanted.limit, after=wanted.after)
+        return replace(page, rows=tuple(self._shown(each) for each in page.rows))
 
     async def get(self, caller: Caller, name: str) -> Registered:
         """One model. Raises ModelNotFound."""
         caller.require(Right.MODELS_READ)
-        return await self._get(name)
+        return self._shown(await self._get(name))
 
     async def changes(
         self, caller: Caller, *, name: str | None, limit: int, after: str | None = None
@@ -311,13 +312,18 @@ class RegistryService:
             raise InvalidRequest(str(e), param="content") from e
 
     async def _save(self, caller: Caller, draft: Draft, expected: int | None) -> Registered:
-        return await self._desk.editor.save(
+        kept = await self._desk.editor.save(
             draft.model,
             credential=draft.credential,
             aliases=draft.aliases,
             expected=expected,
             actor=caller.id,
         )
+        return self._shown(kept)
+
+    def _shown(self, kept: Registered) -> Registered:
+        """With what can be asked of it, as it is now."""
+        return replace(kept, model=replace(kept.model, operations=self._desk.operations(kept.model)))
 
     async def _get(self, name: str) -> Registered:
         kept = await self._models.get(name)

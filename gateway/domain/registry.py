@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from gateway.domain.identity import Caller
 from gateway.domain.inference import Kind
+from gateway.domain.operations import Operation
 from gateway.domain.prices import Price, PriceBook
 from gateway.domain.tags import TagExpression
 
@@ -59,7 +60,8 @@ class Model:
     `credential_for` is the origin (`https://host:443`) that the credential was given for and goes to alone; empty where
     a model was made by hand. `capabilities` None means that nobody has said: the model is taken to be able to do
     anything. `quality` is a score from 0 to 1. `size` is a word such as small, medium or large; as a tag it is found
-    under `size`.
+    under `size`. `operations` are those that its provider can be asked for, found out where the registry is put in
+    force; None where nobody has.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Model:
     notes: str = ""
     version: int = 0
     credential_for: str = ""
+    operations: frozenset[Operation] | None = field(default=None, compare=False)
 
     @property
     def enabled(self) -> bool:
@@ -97,6 +100,12 @@ class Model:
     def serves(self, kind: Kind) -> bool:
         """Whether it can be asked for this: servers of a chat model mostly complete plain prompts with it, too."""
         return self.kind is kind or (kind is Kind.COMPLETION and self.kind is Kind.CHAT)
+
+    def offers(self, endpoint: str, kind: Kind) -> bool:
+        """Whether it can be asked for an operation of this kind, as far as anybody knows what its provider speaks."""
+        if self.operations is None or not endpoint:
+            return self.serves(kind)
+        return endpoint in self.operations
 
     @property
     def all_tags(self) -> Mapping[str, str]:

@@ -9,9 +9,12 @@ from typing import Final
 from typing_extensions import override
 
 from gateway.domain.errors import UpstreamNotFound
+from gateway.domain.operations import Operation
+from gateway.domain.registry import Model
 from gateway.providers.compatible import options
 from gateway.providers.compatible.client import Compatible
 from gateway.providers.credentials import Credentials
+from gateway.providers.offered import operations_of
 from gateway.providers.ports import Manual, Provider
 from gateway.providers.scripted.client import Scripted
 from gateway.settings import Providers
@@ -61,6 +64,11 @@ class OpenProviders(Mapping[str, Provider]):
             opened = await asyncio.to_thread(open_provider, name, self._settings, self._credentials)
             if self._open.setdefault(name, opened) is not opened:
                 await opened.close()  # a request was faster
+
+    def operations(self, model: Model) -> frozenset[Operation] | None:
+        """What can be asked of a model whose provider is open; None where that is not."""
+        provider = self._open.get(model.provider)
+        return None if provider is None else operations_of(model, provider)
 
     async def close(self) -> None:
         """Close all connections."""

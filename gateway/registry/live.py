@@ -16,8 +16,9 @@ import msgspec
 
 from gateway import telemetry
 from gateway.domain.errors import StorageUnavailable
+from gateway.domain.operations import Operation
 from gateway.domain.prices import PriceBook
-from gateway.domain.registry import Registry
+from gateway.domain.registry import Model, Registry
 from gateway.providers.credentials import Credentials
 from gateway.registry.entries import Entries
 from gateway.storage.ports import Inventory, Models
@@ -27,12 +28,28 @@ _RETRY_AFTER: Final = timedelta(seconds=2)
 Prepare = Callable[[Collection[str]], Awaitable[None]]
 """Makes providers ready to be called, by their names, before the first request needs them."""
 
+Offers = Callable[[Model], frozenset[Operation] | None]
+"""What can be asked of a model; None where nobody knows."""
+
+
+def _unknown(model: Model) -> frozenset[Operation] | None:
+    del model
+    return None
+
 
 class LiveRegistry:
     """Gives the registry in force, when it is called; `reload` is for the feed."""
 
-    def __init__(self, models: Models, seed: Entries, prepare: Prepare, credentials: Credentials) -> None:
+    def __init__(
+        self,
+        models: Models,
+        seed: Entries,
+        prepare: Prepare,
+        credentials: Credentials,
+        operations: Offers = _unknown,
+    ) -> None:
         """`seed` is what a store that was never written is given, once; `credentials` are told which ones it keeps."""
+        self._operations = operations
         self._models = models
         self._seed = seed
         self._prepare = prepare
@@ -60,7 +77,7 @@ class LiveRegistry:
             inventory = await self._models.load()
         await self._prepare({model.provider for model in inventory.models})
         self._credentials.keep(inventory.sealed)
-        self._now = registry_of(inventory, self._prices)
+        self._now = registry_of(inventory, self._prices, self._operations)
         for sealed in self._credentials.renewed():
             if await self._models.reseal(sealed):
                 telemetry.log.info("credential_renewed", credential=sealed.id, key_id=sealed.key_id)
@@ -72,9 +89,9 @@ class LiveRegistry:
             self._now = replace(self._now, prices=prices)
 
 
-def registry_of(inventory: Inventory, prices: PriceBook) -> Registry:
+def registry_of(inventory: Inventory, prices: PriceBook, operations: Offers = _unknown) -> Registry:
     """The registry of what the store holds: its version is the store's revision, and a digest of the content."""
-    models = {model.name: model for model in inventory.models}
+    models = {model.name: replace(model, operations=operations(model)) for model in inventory.models}
     # Sets have no order of their own: written in order, the digest is the same on every replica.
     content = msgspec.json.encode((inventory.models, inventory.aliases), order="deterministic")
     digest = sha256(content).hexdigest()[:8]

@@ -21,6 +21,7 @@ _TELLING: Final = re.compile(
 def shown(registered: Registered) -> dict[str, Any]:
     """A model as the audit has it. A stored credential is its last four characters."""
     model = cast("dict[str, Any]", msgspec.to_builtins(registered.model))
+    del model["operations"]  # found out by each process, and not set by anybody
     model["headers"] = masked(model["headers"])
     model["options"] = masked(model["options"])
     model["aliases"] = list(registered.aliases)

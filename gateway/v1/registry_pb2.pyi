@@ -59,7 +59,7 @@ class ModelCredential(_message.Message):
     def __init__(self, reference: _Optional[str] = ..., last_four: _Optional[str] = ...) -> None: ...
 
 class RegisteredModel(_message.Message):
-    __slots__ = ("name", "provider", "base_url", "upstream_model", "kind", "capabilities", "context_window", "max_output", "size", "quality", "aliases", "tags", "limits", "timeouts", "headers", "options", "state", "notes", "credential", "version")
+    __slots__ = ("name", "provider", "base_url", "upstream_model", "kind", "capabilities", "context_window", "max_output", "size", "quality", "aliases", "tags", "limits", "timeouts", "headers", "options", "state", "notes", "credential", "version", "operations")
     class TagsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -94,6 +94,7 @@ class RegisteredModel(_message.Message):
     NOTES_FIELD_NUMBER: _ClassVar[int]
     CREDENTIAL_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    OPERATIONS_FIELD_NUMBER: _ClassVar[int]
     name: str
     provider: str
     base_url: str
@@ -114,7 +115,8 @@ class RegisteredModel(_message.Message):
     notes: str
     credential: ModelCredential
     version: int
-    def __init__(self, name: _Optional[str] = ..., provider: _Optional[str] = ..., base_url: _Optional[str] = ..., upstream_model: _Optional[str] = ..., kind: _Optional[str] = ..., capabilities: _Optional[_Union[ModelCapabilities, _Mapping]] = ..., context_window: _Optional[int] = ..., max_output: _Optional[int] = ..., size: _Optional[str] = ..., quality: _Optional[float] = ..., aliases: _Optional[_Iterable[str]] = ..., tags: _Optional[_Mapping[str, str]] = ..., limits: _Optional[_Union[ModelLimits, _Mapping]] = ..., timeouts: _Optional[_Union[ModelTimeouts, _Mapping]] = ..., headers: _Optional[_Mapping[str, str]] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., state: _Optional[_Union[ModelState, str]] = ..., notes: _Optional[str] = ..., credential: _Optional[_Union[ModelCredential, _Mapping]] = ..., version: _Optional[int] = ...) -> None: ...
+    operations: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., provider: _Optional[str] = ..., base_url: _Optional[str] = ..., upstream_model: _Optional[str] = ..., kind: _Optional[str] = ..., capabilities: _Optional[_Union[ModelCapabilities, _Mapping]] = ..., context_window: _Optional[int] = ..., max_output: _Optional[int] = ..., size: _Optional[str] = ..., quality: _Optional[float] = ..., aliases: _Optional[_Iterable[str]] = ..., tags: _Optional[_Mapping[str, str]] = ..., limits: _Optional[_Union[ModelLimits, _Mapping]] = ..., timeouts: _Optional[_Union[ModelTimeouts, _Mapping]] = ..., headers: _Optional[_Mapping[str, str]] = ..., options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., state: _Optional[_Union[ModelState, str]] = ..., notes: _Optional[str] = ..., credential: _Optional[_Union[ModelCredential, _Mapping]] = ..., version: _Optional[int] = ..., operations: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class RegistryServiceListRequest(_message.Message):
     __slots__ = ("tags", "kind", "state", "limit", "after")

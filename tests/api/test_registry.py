@@ -57,6 +57,8 @@ async def test_a_model_is_registered_and_shown_at_both_doors(doors: Doors):
         8192,
         ["mine"],
     )
+    assert "/v1/chat/completions" in shown["operations"]
+    assert list(told.model.operations) == shown["operations"]
     assert told.model.version == shown["version"]
     assert made.headers["etag"] == f'"{shown["version"]}"'
 

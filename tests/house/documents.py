@@ -9,7 +9,12 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from gateway.domain.operations import Operation
+from gateway.domain.registry import Model
+from gateway.providers.catalogue import PROVIDERS, open_provider
 from gateway.providers.compatible.quirks import QUIRKS, SPOKEN, Quirks
+from gateway.providers.offered import operations_of
+from gateway.settings import Providers
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -60,8 +65,32 @@ def _flavour(name: str, row: Quirks) -> Iterable[str]:
     )
 
 
+def operations() -> str:
+    """Which operation each provider is asked for, and how: in its own dialect, or carried over chat."""
+    columns = {name: _speakers(name) for name in PROVIDERS}
+    columns |= {f"`{name}`": _speakers("compatible", flavour=name) for name in QUIRKS}
+    names = [name if name.startswith("`") else f"**{name}**" for name in columns]
+    return table(
+        ("", *names),
+        ((f"`{each}`", *(how(each) for how in columns.values())) for each in Operation),
+    )
+
+
+def _speakers(name: str, **options: str) -> Callable[[Operation], str]:
+    provider = open_provider(name, Providers())
+
+    def how(operation: Operation) -> str:
+        model = Model("m", name, "https://host/v1", "m", kind=operation.kind, options=options)
+        if operation not in operations_of(model, provider):
+            return "–"
+        return "own" if provider.speaks(operation, model) else "chat"
+
+    return how
+
+
 TABLES: Mapping[tuple[str, str], Callable[[], str]] = {
     ("providers.md", "flavours"): flavours,
+    ("providers.md", "operations"): operations,
 }
 
 

@@ -88,6 +88,9 @@ def _nobody(course: Course) -> Refused:
     if blame == serving.CONTEXT and not course.hopeful:
         text = "The request is longer than the context window of every model that could serve it."
         return Refused(ContextTooLong.code, text, blame)
+    if blame == serving.OPERATION and not course.hopeful:
+        text = f"No model of this name serves {course.scene.facts.asked.endpoint}."
+        return Refused(NoModelFits.code, text, blame)
     checked = blame in serving.CHECKS
     said = f"the check `{blame}`" if checked else f"the rule `{blame}`"
     if course.hopeful:

@@ -9,19 +9,22 @@ from gateway.domain.health import Breaker, ModelHealth
 from gateway.domain.registry import Model
 from gateway.domain.rules.course import Course
 from gateway.domain.rules.decision import Step
-from gateway.domain.rules.facts import Facts
+from gateway.domain.rules.facts import Asked, Facts
 from gateway.domain.rules.predicates.price import REQUEST
 
 FAILED = "just failed"
 EXCLUDED = "excluded by the caller"
 KIND = "kind of request"
+OPERATION = "operation"
 STATE = "state of the model"
 CONTEXT = "context window"
 CAPABILITIES = "capabilities"
 BREAKER = "circuit breaker"
 CONCURRENCY = "concurrency limit"
 COST = "cost limit"
-CHECKS = frozenset([FAILED, EXCLUDED, KIND, STATE, CONTEXT, CAPABILITIES, BREAKER, CONCURRENCY, COST])
+CHECKS = frozenset(
+    [FAILED, EXCLUDED, KIND, OPERATION, STATE, CONTEXT, CAPABILITIES, BREAKER, CONCURRENCY, COST]
+)
 LIVE = frozenset([FAILED, BREAKER, CONCURRENCY])
 """The checks whose answer changes by itself."""
 
@@ -40,8 +43,8 @@ def check(course: Course) -> None:
             name, why = FAILED, f"just failed with {failed[model.name]}"
         elif model.name in asked.exclude:
             name, why = EXCLUDED, "was excluded by the caller"
-        elif not model.serves(asked.kind):
-            name, why = KIND, f"is for {model.kind}"
+        elif not model.offers(asked.endpoint, asked.kind):
+            name, why = _unasked(asked, model)
         elif not model.callable:
             name, why = STATE, f"is {model.state}"
         elif model.context_window is not None and tokens > model.context_window:
@@ -91,6 +94,12 @@ def over_in(course: Course) -> timedelta | None:
         if health is not None and health.breaker is Breaker.OPEN and health.next_probe_at is not None
     ]
     return max(timedelta(0), min(moments) - facts.observed_at) if moments else None
+
+
+def _unasked(asked: Asked, model: Model) -> tuple[str, str]:
+    if not model.serves(asked.kind):
+        return KIND, f"is for {model.kind}"
+    return OPERATION, f"cannot be asked for {asked.endpoint}"
 
 
 def _missing(facts: Facts, model: Model) -> str:

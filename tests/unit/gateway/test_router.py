@@ -12,6 +12,7 @@ import pytest
 from gateway import decisions
 from gateway.domain.health import LiveFacts
 from gateway.domain.inference import Attempt, Kind, Limits, Mode, Traits
+from gateway.domain.operations import Operation
 from gateway.domain.prices import Price
 from gateway.domain.registry import Capability, ModelState, Registry
 from gateway.domain.retries import Route
@@ -54,6 +55,26 @@ def test_an_unknown_and_a_forbidden_model_are_refused_with_the_same_words():
     code, words = refused(decided("large", may=["small"]))
     assert (code, words.replace("large", "nobody")) == refused(decided("nobody", may=["small"]))
     assert code == "model_not_found"
+
+
+def test_a_model_whose_provider_does_not_serve_what_is_asked_is_taken_out_before_the_rules():
+    chat = frozenset({Operation.CHAT})
+    both = chat | {Operation.RESPONSES}
+    models = a_registry(
+        a_model("plain", operations=chat),
+        a_model("whole", operations=both),
+        a_model("unknown"),
+        any=("plain", "whole", "unknown"),
+    )
+    decision = decided("any", models, endpoint="/v1/responses")
+    assert decision.ranked == ("whole", "unknown")
+    assert decision.passed_over == {"plain": "cannot be asked for /v1/responses"}
+    assert decision.steps[1].rule == "operation"
+    assert decided("any", models, endpoint="/v1/chat/completions").ranked == ("plain", "whole", "unknown")
+    assert refused(decided("plain", models, endpoint="/v1/responses")) == (
+        "no_model_fits",
+        "No model of this name serves /v1/responses.",
+    )
 
 
 def test_an_alias_that_is_granted_admits_its_models_without_their_names():

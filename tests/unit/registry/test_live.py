@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 
 from gateway.domain.errors import StorageUnavailable
+from gateway.domain.operations import Operation
 from gateway.domain.prices import Price, PriceBook
 from gateway.domain.registry import Capability
 from gateway.providers.credentials import Credentials
@@ -32,7 +33,9 @@ def replica(store):
     async def prepare(_):
         """There is nothing to make ready."""
 
-    return lambda seed=SEED, prepare=prepare: LiveRegistry(store.models, seed, prepare, Credentials())
+    return lambda seed=SEED, prepare=prepare, operations=lambda _: None: LiveRegistry(
+        store.models, seed, prepare, Credentials(), operations
+    )
 
 
 async def test_before_there_is_one_nobody_is_told_that_there_are_no_models(replica):
@@ -53,6 +56,15 @@ async def test_a_store_that_was_never_written_gets_the_seed_once(replica, store)
     other = replica(Entries({"c": a_model("c")}, {}))
     await other.reload()
     assert list(other().models) == ["b"]
+
+
+async def test_what_can_be_asked_of_a_model_is_known_when_it_is_in_force_and_no_part_of_its_version(replica):
+    plain, asked = replica(), replica(operations=lambda _: frozenset({Operation.CHAT}))
+    await plain.reload()
+    await asked.reload()
+    assert asked().models["a"].operations == {Operation.CHAT}
+    assert plain().models["a"].operations is None
+    assert plain.version == asked.version
 
 
 async def test_a_change_is_in_force_when_it_was_read_again(replica, store):
