@@ -28,7 +28,7 @@ class Action(Protocol):
 class Ranking(Protocol):
     """A way to sort what is left."""
 
-    def scores(self, scene: Scene, left: Sequence[int]) -> tuple[list[float], str, list[str]]:
+    def scores(self, course: Course) -> tuple[list[float], str, list[str]]:
         """A score for each (higher is better), what was done in words, and for each why it has its score."""
         ...
 
@@ -131,10 +131,14 @@ class Course:
 
     def without(self, reasons: Mapping[int, str]) -> tuple[list[int], int, dict[str, str]]:
         """Who is left without some, in numbers and as a mask, and the reasons by name."""
-        names, mask = self.scene.names, self.mask
+        if not reasons:
+            return self.left, self.mask, {}
+        names, gone = self.scene.names, bytearray(len(self.scene.models))
         for i in reasons:
-            mask ^= 1 << (8 * i)
-        return [i for i in self.left if i not in reasons], mask, {names[i]: why for i, why in reasons.items()}
+            gone[i] = 1
+        left = [i for i in self.left if not gone[i]]
+        mask = self.mask ^ int.from_bytes(gone, "little")
+        return left, mask, {names[i]: why for i, why in reasons.items()}
 
     def unknown(self, verdicts: Verdicts, why: Callable[[Scene, int], str]) -> str:
         """A clause about the candidates left for which a predicate is unknown; there are some."""

@@ -5,6 +5,7 @@ Pure and deterministic: the same rules and facts give the same decision, at the 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from hashlib import blake2b
 
 from gateway.domain.errors import ContextTooLong, NoModelAvailable, NoModelFits
@@ -124,7 +125,7 @@ def _decision(rules: RuleSet, course: Course) -> Decision:
     rule = course.head_rule or ORDER
     if course.moves:
         order, rule = _moved(course, order, rule)
-    ranked = tuple([names[i] for i in order])
+    ranked = tuple(map(names.__getitem__, order))
     return Decision(
         ranked,
         course.passed_over,
@@ -145,25 +146,30 @@ def _ranked(course: Course) -> tuple[list[int], dict[str, float]]:
     """What is left in the order of its scores; equal ones by what the caller prefers, then in the order of the name."""
     scene, left = course.scene, course.left
     wish = scene.facts.asked.prefer
-    wished = [0.0] * len(left)
+    wished: list[float] = []
     if wish in rank.WISHES:
-        wished, effect, parts = rank.WISHES[wish].scores(scene, left)
+        wished, effect, parts = rank.WISHES[wish].scores(course)
         if course.ranking is None:
             course.steps.append(_step(scene, left, f"caller prefers {wish}", effect, parts))
     if course.ranking is None:
         scores = wished
     else:
         name, ranking, at = course.ranking
-        scores, effect, parts = ranking.scores(scene, left)
+        scores, effect, parts = ranking.scores(course)
         course.steps[at] = _step(scene, left, name, effect, parts)
     if course.ranking is None and wish not in rank.WISHES:
         return left, {}
-    places = sorted(range(len(left)), key=lambda place: (-scores[place], -wished[place]))
+    places: Iterable[int] = range(len(left))
+    if wished:
+        places = sorted(places, key=wished.__getitem__, reverse=True)
+    places = sorted(
+        places, key=scores.__getitem__, reverse=True
+    )  # a stable sort: equal ones stay as they stood
     order = [left[place] for place in places]
     if order[0] != left[0]:
         course.head_rule = f"caller prefers {wish}" if course.ranking is None else course.ranking[0]
     names = scene.names
-    return order, {names[i]: score for i, score in zip(left, scores, strict=True)}
+    return order, dict(zip(map(names.__getitem__, left), scores, strict=True))
 
 
 def _moved(course: Course, order: list[int], rule: str) -> tuple[list[int], str]:
@@ -172,9 +178,11 @@ def _moved(course: Course, order: list[int], rule: str) -> tuple[list[int], str]
     moves = [move for move in course.moves if 0 < (move.chosen & course.mask).bit_count() < len(order)]
     if not moves:
         return order, rule
-    # For each candidate a row of ones and zeros, the last rule first: the one with the greater row is in front.
-    rows = list(zip(*(move.chosen.to_bytes(count, "little") for move in reversed(moves)), strict=True))
-    return sorted(order, key=rows.__getitem__, reverse=True), moves[-1].rule
+    # The last rule's stand in front of all; of two that choose alike, the earlier one changes nothing in the end.
+    for chosen in reversed(dict.fromkeys(move.chosen & course.mask for move in reversed(moves))):
+        ones = chosen.to_bytes(count, "little")
+        order = [i for i in order if ones[i]] + [i for i in order if not ones[i]]
+    return order, moves[-1].rule
 
 
 def _step(scene: Scene, left: list[int], rule: str, effect: str, parts: list[str]) -> Step:

@@ -18,28 +18,28 @@ _MOST_CANDIDATES = 8_000  # of all that are remembered together; about a kilobyt
 class Memory:
     """What is known of candidates by one rule set, of bounded size.
 
-    Candidates are known again by being the same tuple: whoever asks for them keeps it.
+    Candidates are known again by being the same tuple, which is kept with them: whoever asks keeps it too.
     """
 
     def __init__(self, rules: RuleSet) -> None:
         """Nothing is known yet."""
         self.plans = Plans(rules.rules)
         self._known: dict[int, Known] = {}
-        self._candidates = 0
+        self.candidates = 0
 
     def of(self, facts: Facts) -> Known:
         """What is known of the candidates of these facts."""
         candidates = facts.candidates
         known = self._known.get(id(candidates))
-        if known is None or known.candidates is not candidates:
+        if known is None:
             known = self._add(candidates)
         known.prune()
         return known
 
     def _add(self, candidates: tuple[Model, ...]) -> Known:
-        self._candidates += len(candidates) + 1
-        while self._candidates > _MOST_CANDIDATES and self._known:
+        self.candidates += len(candidates) + 1
+        while self.candidates > _MOST_CANDIDATES and self._known:
             gone = self._known.pop(next(iter(self._known)))
-            self._candidates -= len(gone.candidates) + 1
+            self.candidates -= len(gone.candidates) + 1
         known = self._known[id(candidates)] = Known(candidates)
         return known

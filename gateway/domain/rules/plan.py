@@ -43,6 +43,10 @@ class Plans:
         self._takes = tuple(words.values())
         self._plans: dict[tuple[Hashable, ...], tuple[Part, ...]] = {}
 
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._plans)
+
     def brief(self, scene: Scene) -> tuple[Part, ...]:
         """Those are asked whose conditions rest on more than words; of the others those run that apply."""
         key = tuple([take(scene.facts) for take in self._takes])

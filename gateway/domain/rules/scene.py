@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from datetime import timedelta
-from itertools import compress
+from itertools import compress, repeat
 from typing import Any, NamedTuple, Protocol
 
 from gateway.domain.health import Live, ModelHealth, Window
@@ -142,7 +142,7 @@ class Scene:
     def _measured(self) -> dict[Any, Any]:
         if self.stale is not None:
             return {}  # the reasons say for how long they have been stale
-        return self._known.measured_by([health.windows for health in self.health if health is not None])
+        return self._known.measured_by([health.windows for health in self.healths])
 
     def column(self, key: str, take: Callable[[Scene], Sequence[Value]], basis: Basis) -> Sequence[Value]:
         """The column of this key; `take` makes it when it is asked for first."""
@@ -209,7 +209,7 @@ class Scene:
             f"words {key}", lambda scene: frozenset(scene.table(Basis.MODELS)[key]), Basis.MODELS
         )
 
-    def keep(self, key: str, make: Callable[[Scene], Any], basis: Basis = Basis.REQUEST) -> Any:
+    def keep(self, key: Hashable, make: Callable[[Scene], Any], basis: Basis = Basis.REQUEST) -> Any:
         """Anything that is made once for as long as what it rests on stays as it is."""
         table = self.table(basis)
         found = table.get(key)
@@ -226,6 +226,14 @@ class Scene:
         return names
 
     @property
+    def places(self) -> Mapping[str, int]:
+        """Each candidate's number, by its name."""
+        places: dict[str, int] = self.keep(
+            "places", lambda scene: {name: i for i, name in enumerate(scene.names)}, Basis.MODELS
+        )
+        return places
+
+    @property
     def tags(self) -> Sequence[Mapping[str, str]]:
         """Each candidate's tags, its size among them."""
         return self.column("tags", lambda scene: [model.all_tags for model in scene.models], Basis.MODELS)
@@ -238,6 +246,11 @@ class Scene:
     def prices(self) -> Sequence[Price | None]:
         """Each candidate's price in force."""
         return self.column("prices", _prices, Basis.PRICES)
+
+    @property
+    def healths(self) -> Sequence[ModelHealth]:
+        """What each candidate is at, as far as it is known, however old that is."""
+        return self.column("healths", _healths, Basis.REQUEST)
 
     @property
     def health(self) -> Sequence[ModelHealth | None]:
@@ -260,12 +273,15 @@ def _prices(scene: Scene) -> list[Price | None]:
     return [prices.get(model.name) for model in scene.models]
 
 
-def _health(scene: Scene) -> list[ModelHealth | None]:
+def _healths(scene: Scene) -> list[ModelHealth]:
+    # A model of which nothing is known is one to which nothing happened: that is a fact too.
+    return list(map(scene.facts.live.models.get, scene.names, repeat(_NOTHING_HAPPENS)))
+
+
+def _health(scene: Scene) -> Sequence[ModelHealth | None]:
     if scene.stale is not None:
         return [None] * len(scene.models)
-    # A model of which nothing is known is one to which nothing happened: that is a fact too.
-    known = scene.facts.live.models
-    return [known.get(model.name, _NOTHING_HAPPENS) for model in scene.models]
+    return scene.healths
 
 
 def _live(scene: Scene, window: Window) -> list[Live | None]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from gateway.domain.health import Breaker, ModelHealth
+from gateway.domain.health import Breaker
 from gateway.domain.registry import Model
 from gateway.domain.rules.course import Course
 from gateway.domain.rules.decision import Step
-from gateway.domain.rules.facts import Asked, Facts
+from gateway.domain.rules.facts import Asked
+from gateway.domain.rules.known import Basis
 from gateway.domain.rules.predicates.price import REQUEST
+from gateway.domain.rules.scene import Scene
 
 FAILED = "just failed"
 EXCLUDED = "excluded by the caller"
@@ -27,35 +30,25 @@ CHECKS = frozenset(
 )
 LIVE = frozenset([FAILED, BREAKER, CONCURRENCY])
 """The checks whose answer changes by itself."""
+_Why = dict[int, tuple[str, str]]
+"""Candidates by number, each with the check that takes it out and the reason."""
 
 
 def check(course: Course) -> None:
     """Take out what cannot serve before the first rule, and leave one step for each check that found any."""
     scene = course.scene
-    facts = scene.facts
-    asked, known, fresh = facts.asked, facts.live.models, scene.stale is None
-    failed = {each.model: each.code for each in facts.failed}
-    tokens = asked.input_tokens + (asked.max_output or 0)
+    # Of what stands in a model's way the first check is told: whatever comes later here goes before.
+    why = _busy(scene)
+    why |= _unable(scene)
+    why |= _too_small(scene)
+    why |= _unfit(scene)
+    why |= _unwanted(scene)
+    if not why:
+        return
     found: dict[str, dict[int, str]] = {}
-    for i, model in enumerate(scene.models):
-        name, why = "", ""
-        if model.name in failed:
-            name, why = FAILED, f"just failed with {failed[model.name]}"
-        elif model.name in asked.exclude:
-            name, why = EXCLUDED, "was excluded by the caller"
-        elif not model.offers(asked.endpoint, asked.kind):
-            name, why = _unasked(asked, model)
-        elif not model.callable:
-            name, why = STATE, f"is {model.state}"
-        elif model.context_window is not None and tokens > model.context_window:
-            name, why = CONTEXT, f"takes {model.context_window:,} tokens, this needs about {tokens:,}"
-        elif model.capabilities is not None and not asked.needs <= model.capabilities:
-            name, why = CAPABILITIES, f"cannot do {_missing(facts, model)}"
-        elif (health := known.get(model.name)) is not None:
-            name, why = _busy(model, health, fresh=fresh)
-        if name:
-            found.setdefault(name, {})[i] = why
-    if facts.live.serve_all_open:
+    for i, (name, reason) in sorted(why.items()):
+        found.setdefault(name, {})[i] = reason
+    if scene.facts.live.serve_all_open:
         _serve_one(course, found)
     for name, reasons in found.items():
         count = len(course.left)
@@ -96,25 +89,87 @@ def over_in(course: Course) -> timedelta | None:
     return max(timedelta(0), min(moments) - facts.observed_at) if moments else None
 
 
+def _unwanted(scene: Scene) -> _Why:
+    """What the caller excludes, and what has just failed."""
+    said = dict.fromkeys(scene.facts.asked.exclude, (EXCLUDED, "was excluded by the caller"))
+    said |= {each.model: (FAILED, f"just failed with {each.code}") for each in scene.facts.failed}
+    return {i: said[name] for i, name in enumerate(scene.names) if name in said} if said else {}
+
+
+def _unfit(scene: Scene) -> _Why:
+    """What cannot be asked for this, or is disabled."""
+    asked = scene.facts.asked
+    endpoint, kind = asked.endpoint, asked.kind
+
+    def find(scene: Scene) -> _Why:
+        return {
+            i: (STATE, f"is {model.state}") if model.offers(endpoint, kind) else _unasked(asked, model)
+            for i, model in enumerate(scene.models)
+            if not (model.offers(endpoint, kind) and model.callable)
+        }
+
+    why: _Why = scene.keep(("unfit", endpoint, kind), find, Basis.MODELS)
+    return why
+
+
 def _unasked(asked: Asked, model: Model) -> tuple[str, str]:
     if not model.serves(asked.kind):
         return KIND, f"is for {model.kind}"
     return OPERATION, f"cannot be asked for {asked.endpoint}"
 
 
-def _missing(facts: Facts, model: Model) -> str:
-    able = model.capabilities or frozenset()
-    return " and ".join(sorted(each.value for each in facts.asked.needs if each not in able))
+def _too_small(scene: Scene) -> _Why:
+    """What cannot take so many tokens."""
+    asked = scene.facts.asked
+    tokens = asked.input_tokens + (asked.max_output or 0)
+    windows: list[tuple[int, int]] = scene.keep("windows by size", _windows, Basis.MODELS)
+    return {
+        i: (CONTEXT, f"takes {window:,} tokens, this needs about {tokens:,}")
+        for window, i in windows[: bisect_left(windows, (tokens, -1))]
+    }
 
 
-def _busy(model: Model, health: ModelHealth, *, fresh: bool) -> tuple[str, str]:
+def _windows(scene: Scene) -> list[tuple[int, int]]:
+    windows = ((model.context_window, i) for i, model in enumerate(scene.models))
+    return sorted((window, i) for window, i in windows if window is not None)
+
+
+def _unable(scene: Scene) -> _Why:
+    """What lacks a capability that the request needs."""
+    needs = scene.facts.asked.needs
+
+    def find(scene: Scene) -> _Why:
+        return {
+            i: (CAPABILITIES, f"cannot do {' and '.join(sorted(each.value for each in needs - able))}")
+            for i, model in enumerate(scene.models)
+            if (able := model.capabilities) is not None and not needs <= able
+        }
+
+    why: _Why = scene.keep(("unable", needs), find, Basis.MODELS)
+    return why
+
+
+def _busy(scene: Scene) -> _Why:
+    """What is left alone after failing, or answers as many requests as it may."""
     # The breaker is this process's own, and goes on while the shared facts are stale; what others do is not.
-    if health.breaker is Breaker.OPEN:
-        return BREAKER, "is left alone for a while after failing (breaker open)"
-    limit = model.limits.concurrency
-    if limit is not None and fresh and health.in_flight >= limit:
-        return CONCURRENCY, f"is at its limit: {health.in_flight} of {limit} in flight"
-    return "", ""
+    healths = scene.healths
+    why: _Why = {}
+    if scene.stale is None:
+        limits: list[tuple[int, int]] = scene.keep("limits", _limits, Basis.MODELS)
+        why = {
+            i: (CONCURRENCY, f"is at its limit: {healths[i].in_flight} of {limit} in flight")
+            for i, limit in limits
+            if healths[i].in_flight >= limit
+        }
+    said = BREAKER, "is left alone for a while after failing (breaker open)"
+    resting = Breaker.OPEN
+    why.update([(i, said) for i, health in enumerate(healths) if health.breaker is resting])
+    return why
+
+
+def _limits(scene: Scene) -> list[tuple[int, int]]:
+    limits = ((i, model.limits.concurrency) for i, model in enumerate(scene.models))
+    return [(i, limit) for i, limit in limits if limit is not None]
 
 
 def _serve_one(course: Course, found: dict[str, dict[int, str]]) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import floor
+from operator import add
 from types import MappingProxyType
+from typing import Any
 
 from gateway.domain.health import Window
 from gateway.domain.rules.bounds import Measure
@@ -17,7 +20,6 @@ from gateway.domain.rules.predicates.price import REQUEST
 from gateway.domain.rules.predicates.quality import QUALITY
 from gateway.domain.rules.predicates.throughput import speed
 from gateway.domain.rules.reading import NUMBER, Reader
-from gateway.domain.rules.scene import Scene
 from gateway.domain.rules.windows import read_window
 from gateway.domain.units import format_number
 
@@ -32,6 +34,7 @@ MEASURES: dict[str, Callable[[Window], Measure]] = {
 }
 _HIGHER_IS_BETTER = frozenset(["quality", "speed"])
 _MIDDLE = 0.5
+_PLACES = 1e6
 _TOLD = 5
 """So many candidates have the parts of their score said in a decision."""
 
@@ -50,6 +53,14 @@ class Rank:
     """Sorts by a weighted sum: each measure goes from 0 (the worst candidate left) to 1 (the best); unknown is 0.5."""
 
     weights: tuple[Weight, ...]
+    _total: float = field(init=False, compare=False, repr=False)
+    _said: str = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """What is the same for all requests."""
+        said = ", ".join(f"{weight.name} {format_number(weight.share)}" for weight in self.weights)
+        object.__setattr__(self, "_total", sum(weight.share for weight in self.weights))
+        object.__setattr__(self, "_said", said)
 
     @property
     def live(self) -> bool:
@@ -64,45 +75,72 @@ class Rank:
         course.ranking = (rule, self, len(course.steps))
         course.steps.append(Step(rule, "ranks"))
 
-    def scores(self, scene: Scene, left: Sequence[int]) -> tuple[list[float], str, list[str]]:
+    def scores(self, course: Course) -> tuple[list[float], str, list[str]]:
         """A score from 0 to 1 for each, what was done in words, and the parts of the first scores."""
-        total = sum(weight.share for weight in self.weights)
+        left = course.left
         sums = [0.0] * len(left)
-        parts: list[list[str]] = [[] for _ in left[:_TOLD]]
+        parts: list[list[str]] = []
         unknown: list[str] = []
         for weight in self.weights:
-            goods, missing = _normalised(weight, scene, left)
-            share = weight.share / total
-            sums = [so_far + good * share for so_far, good in zip(sums, goods, strict=True)]
-            if missing:
-                unknown.append(f"{weight.name} of {missing}")
-            values = weight.measure.of(scene)
-            for said, good, i in zip(parts, goods, left, strict=False):
-                said.append(f"{weight.name} {'unknown, ' if values[i] is None else ''}{good:.2f}")
-        said = ", ".join(f"{weight.name} {format_number(weight.share)}" for weight in self.weights)
-        effect = f"ranks {len(left)} by {said}"
+            counted = _counted(weight, weight.share / self._total, course)
+            sums = list(map(add, sums, counted.scores))
+            parts.append(counted.parts)
+            if counted.missing:
+                unknown.append(f"{weight.name} of {counted.missing}")
+        effect = f"ranks {len(left)} by {self._said}"
         if unknown:
             effect += f"; unknown and so in the middle: {', '.join(unknown)}"
-        return [round(each, 6) for each in sums], effect, [" · ".join(each) for each in parts]
+        # To six places, so that what is as good as equal is equal.
+        rounded = [floor(each * _PLACES + 0.5) / _PLACES for each in sums]
+        return rounded, effect, [" · ".join(each) for each in zip(*parts, strict=True)]
 
 
-def _normalised(weight: Weight, scene: Scene, left: Sequence[int]) -> tuple[list[float], int]:
-    """A measure of each candidate from 0 (worst) to 1 (best), and for how many it is unknown."""
-    values = weight.measure.of(scene)
-    column = [None if (value := values[i]) is None else float(value) for i in left]
-    known = [value for value in column if value is not None]
-    if not known:
-        return [_MIDDLE] * len(left), len(left)
-    low, high = min(known), max(known)
-    if low == high:
-        # All alike: none is better than another, nor than one that is unknown.
-        return [_MIDDLE] * len(left), len(left) - len(known)
-    span = high - low
-    if weight.name in _HIGHER_IS_BETTER:
-        goods = [_MIDDLE if value is None else (value - low) / span for value in column]
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """What one measure counts for each candidate left, the first in words, and for how many it is unknown."""
+
+    scores: list[float]
+    parts: list[str]
+    missing: int
+
+
+def _counted(weight: Weight, share: float, course: Course) -> _Counted:
+    measure = weight.measure
+    table, key = course.scene.table(measure.basis), (weight.name, measure.key, share, course.mask)
+    found: _Counted | None = table.get(key)
+    if found is None:
+        values, left = measure.of(course.scene), course.left
+        taken = values if len(left) == len(values) else [values[i] for i in left]
+        found = table[key] = _weighed(weight.name, share, taken)
+    return found
+
+
+def _weighed(name: str, share: float, values: Sequence[Any]) -> _Counted:
+    """Brings a measure from 0 (worst) to 1 (best), and weighs it."""
+    try:
+        known: list[float] = list(map(float, values))
+    except TypeError:  # None is no number
+        known = [float(value) for value in values if value is not None]
+    missing = len(values) - len(known)
+    low, high = (min(known), max(known)) if known else (0.0, 0.0)
+    span, higher = high - low, name in _HIGHER_IS_BETTER
+
+    def good(value: float | None) -> float:
+        # Where all are alike, none is better than another, nor than one that is unknown.
+        if value is None or not span:
+            return _MIDDLE
+        return (float(value) - low) / span if higher else (high - float(value)) / span
+
+    parts = [f"{name} {'unknown, ' if value is None else ''}{good(value):.2f}" for value in values[:_TOLD]]
+    if not span:
+        scores = [_MIDDLE * share] * len(values)
+    elif missing:
+        scores = [good(value) * share for value in values]
+    elif higher:
+        scores = [(value - low) / span * share for value in known]
     else:
-        goods = [_MIDDLE if value is None else (high - value) / span for value in column]
-    return goods, len(left) - len(known)
+        scores = [(high - value) / span * share for value in known]
+    return _Counted(scores, parts, missing)
 
 
 WISHES = MappingProxyType(

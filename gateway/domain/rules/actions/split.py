@@ -35,7 +35,10 @@ class Split:
 
     def act(self, course: Course, rule: str) -> None:
         """Choose one, and put it in front."""
-        numbers = {course.scene.models[i].name: i for i in course.left}
+        places, mask = course.scene.places, course.mask
+        numbers = {
+            name: i for name, _ in self.shares if (i := places.get(name)) is not None and mask >> (8 * i) & 1
+        }
         out = {
             numbers[name]: "has share 0 in the split"
             for name, share in self.shares

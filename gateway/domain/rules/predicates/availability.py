@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.domain.health import Breaker, ModelHealth
+from gateway.domain.health import Breaker
 from gateway.domain.rules.known import Basis
 from gateway.domain.rules.reading import Reader, one_of, word_of
 from gateway.domain.rules.scene import Scene, Verdicts
 
 KIND = "availability"
-_QUIET = ModelHealth()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,7 @@ class Availability:
 
     def judge(self, scene: Scene) -> Verdicts:
         """The answers about all candidates."""
-        healths = [_health(scene, i) for i in range(len(scene.models))]
+        healths = scene.healths
         verdicts = scene.yes
         if self.breakers:
             verdicts = scene.verdicts([health.breaker in self.breakers for health in healths])
@@ -47,16 +46,12 @@ class Availability:
 
     def why(self, scene: Scene, at: int) -> str:
         """The state of the breaker, and what the probe said."""
-        health = _health(scene, at)
+        health = scene.healths[at]
         told = [f"has its breaker {health.breaker.replace('_', '-')}"] if self.breakers else []
         if self.probe:
             said = {None: "has not been probed", True: "answers its probe", False: "fails its probe"}
             told.append(said[health.probe_ok])
         return " and ".join(told)
-
-
-def _health(scene: Scene, at: int) -> ModelHealth:
-    return scene.facts.live.models.get(scene.models[at].name, _QUIET)
 
 
 def read(reader: Reader) -> Availability:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gateway.domain.rules.bounds import Measure, Measured, read_bounds
+from gateway.domain.rules.known import Basis
 from gateway.domain.rules.reading import COUNT, SHARE, Reader
 from gateway.domain.rules.scene import Scene
 from gateway.domain.units import format_share
@@ -13,11 +14,15 @@ KIND = "load"
 
 
 def _load(scene: Scene) -> Sequence[float | None]:
-    limits = [model.limits.concurrency for model in scene.models]
+    limits: list[int | None] = scene.keep("concurrency", _limits, Basis.MODELS)
     return [
         None if health is None or not limit else health.in_flight / limit
         for health, limit in zip(scene.health, limits, strict=True)
     ]
+
+
+def _limits(scene: Scene) -> list[int | None]:
+    return [model.limits.concurrency for model in scene.models]
 
 
 def _in_flight(scene: Scene) -> Sequence[int | None]:

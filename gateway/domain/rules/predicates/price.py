@@ -44,7 +44,25 @@ def _output(scene: Scene) -> Sequence[Decimal | None]:
 
 def _request(scene: Scene) -> Sequence[Decimal | None]:
     asked = scene.facts.asked
-    return [estimate(price, asked, model) for price, model in zip(scene.prices, scene.models, strict=True)]
+    alike, which = scene.keep("prices alike", _alike, Basis.PRICES)
+    costs = [estimate(price, asked, model) for price, model in alike]
+    return list(map(costs.__getitem__, which))
+
+
+def _alike(scene: Scene) -> tuple[list[tuple[Price | None, Model]], list[int]]:
+    """The different prices, each with a model that has it, and which of them is each candidate's.
+
+    Many models have the same one: what a request costs at it is worked out once.
+    """
+    numbers: dict[tuple[Price | None, int | None], int] = {}
+    alike: list[tuple[Price | None, Model]] = []
+    which: list[int] = []
+    for price, model in zip(scene.prices, scene.models, strict=True):
+        number = numbers.setdefault((price, model.max_output), len(alike))
+        if number == len(alike):
+            alike.append((price, model))
+        which.append(number)
+    return alike, which
 
 
 def _unpriced(_scene: Scene, _at: int) -> str:
