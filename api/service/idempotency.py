@@ -119,20 +119,24 @@ class Once:
         opened.served.keyed = True
         return _Keeping(opened, self, held)
 
-    async def bind(self, caller: Caller, key: str, fingerprint: str) -> None:
-        """Note that a key is a job's. Raises IdempotencyMismatch where it is something else's, StorageUnavailable."""
+    async def bind(self, caller: Caller, key: str, fingerprint: str, retention: timedelta) -> str:
+        """The id of the job that a key stands for, new or known.
+
+        Raises IdempotencyMismatch where the key is something else's, StorageUnavailable.
+        """
         wanted = KeyClaim(
             derive_id(caller.id, key),
             caller.id,
             f"job:{fingerprint}",
             _LEASE,
-            self._settings.retention,
+            retention,
             KeyState.JOB,
         )
         held = await self._keys.claim(wanted)
         if not held.mine and held.fingerprint != wanted.fingerprint:
             telemetry.KEYED.labels("reused").inc()
             raise IdempotencyMismatch
+        return _request_id(wanted.id, held)
 
     async def close(self, grace: timedelta) -> None:
         """Wait for answers that are still to be kept."""
@@ -148,7 +152,7 @@ class Once:
         wanted = KeyClaim(derive_id(caller.id, key), caller.id, fingerprint, _LEASE, self._settings.retention)
         held = await self._keys.claim(wanted)
         if not held.mine and held.fingerprint == fingerprint and held.state is KeyState.RUNNING:
-            before = await self._requests.settlement(_request_id(caller, key, held.run))
+            before = await self._requests.settlement(_request_id(wanted.id, held))
             if before is not None and before.failure is not None and before.failure.code == Abandoned.code:
                 # The process that held it is dead, and the ledger says so.
                 await self._keys.free(wanted.id, held.token)
@@ -156,7 +160,7 @@ class Once:
         if held.mine:
             telemetry.KEYED.labels("run").inc()
             beat = asyncio.create_task(self._beat(wanted.id, held.token))
-            return _Run(wanted.id, held.token, _request_id(caller, key, held.run), beat)
+            return _Run(wanted.id, held.token, _request_id(wanted.id, held), beat)
         return self._found(held, fingerprint)
 
     def _found(self, held: KeyHeld, fingerprint: str) -> _Kept:
@@ -334,9 +338,12 @@ def _reply(kept: _Kept) -> Reply:
     return Reply(kept.body, media_type=kept.media_type, dropped=kept.ended.dropped)
 
 
-def _request_id(caller: Caller, key: str, run: int) -> str:
-    """The id of a key's request: another one for each run, since a workflow's id and a ledger row are used once."""
-    return derive_id(caller.id, key, str(run))
+def _request_id(key_id: str, held: KeyHeld) -> str:
+    """The id of a key's request: whoever sees the run knows it, and each run has another.
+
+    A workflow's id and a row of the ledger are used once, also long after the key was forgotten.
+    """
+    return derive_id(key_id, held.token)
 
 
 def _known_as(ask: Ask, request_id: str) -> Ask:

@@ -25,7 +25,7 @@ from gateway.domain.identity import Caller, Right
 from gateway.domain.inference import Durability, InferenceRequest, Mode, Status
 from gateway.domain.jobs import Job, job_of
 from gateway.domain.limits import Then
-from gateway.ids import derive_id, parse_id
+from gateway.ids import parse_id
 from gateway.router import Router
 from gateway.settings import Settings
 from gateway.storage.ports import Claims, Jobs, Page
@@ -92,18 +92,14 @@ class JobsService:
         key = ask.hints.idempotency_key
         fingerprint = sha256(f"{ask.endpoint}\n{ask.text}".encode()).hexdigest()
         terms = Terms(Mode.JOB, Durability.START_FIRST, jobs.deadline, jobs.max_deadline, limits)
-        request, decision = accept(
-            caller,
-            ask,
-            self._router,
-            terms,
-            request_id=None if key is None else derive_id(caller.id, key),
-            fingerprint=fingerprint,
-        )
         if not self._storage_up():
             raise StorageUnavailable(retry_after=timedelta(seconds=1))
-        if key is not None:
-            await self._admission.once.bind(caller, key, fingerprint)
+        job_id = (
+            None if key is None else await self._admission.once.bind(caller, key, fingerprint, jobs.retention)
+        )
+        request, decision = accept(
+            caller, ask, self._router, terms, request_id=job_id, fingerprint=fingerprint
+        )
         # What makes a job wait is taken when it begins; what refuses it refuses it here, where somebody hears it.
         served = Served(
             request.id, request.trace_id, rule=decision.rule, rules_version=decision.rules_version

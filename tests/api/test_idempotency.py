@@ -272,3 +272,12 @@ async def test_no_word_of_what_was_said_is_kept_where_it_can_be_read(doors):
     assert row.answer is not None
     assert b"mine" not in row.answer
     assert "mine" not in json.dumps(list(doors.world.store.idempotency._rows))
+
+
+async def test_a_key_that_was_forgotten_begins_a_request_of_its_own(doors):
+    first = await doors.rest.chat(body(), MINE)
+    doors.world.store.idempotency._rows.clear()  # its retention has passed
+    second = await doors.rest.chat(body(), MINE)
+    assert first.headers["x-request-id"] != second.headers["x-request-id"]
+    records = [await doors.rest.settled(each) for each in (first, second)]
+    assert [record.settlement.status for record in records] == ["completed", "completed"]
