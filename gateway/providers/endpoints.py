@@ -7,10 +7,12 @@ from typing import Final
 
 from gateway.domain.operations import Operation
 from gateway.providers.chat import Chat
+from gateway.providers.dialects.responses.wire import Responses
 from gateway.providers.plain import Plain
 from gateway.providers.wire import Wire
 
 WIRES: Final[Mapping[Operation, Wire]] = {
     Operation.CHAT: Chat(),
+    Operation.RESPONSES: Responses(),
     Operation.EMBEDDINGS: Plain(needs="data"),
 }

@@ -10,16 +10,24 @@ import msgspec
 from gateway.domain.operations import Operation
 from gateway.providers import chat
 from gateway.providers.dialects.ports import Bridge
+from gateway.providers.dialects.responses import wire as responses
+from gateway.providers.dialects.responses.bridge import carry_response
+from gateway.providers.dialects.responses.native import native_response
 
-BRIDGES: Final[Mapping[Operation, Bridge]] = {}
+BRIDGES: Final[Mapping[Operation, Bridge]] = {
+    Operation.RESPONSES: carry_response,
+}
 
-NATIVE: Final[Mapping[Operation, Bridge]] = {}
+NATIVE: Final[Mapping[Operation, Bridge]] = {
+    Operation.RESPONSES: native_response,
+}
 """What has to be changed of an operation even for a model that speaks it: ids, above all, which are the gateway's."""
 
 Assembles = Callable[[Sequence[bytes]], bytes]
 
 _ASSEMBLERS: Final[Mapping[Operation, Assembles]] = {
     Operation.CHAT: chat.assemble,
+    Operation.RESPONSES: responses.assemble,
 }
 
 

@@ -41,9 +41,9 @@ class Scripted:
         self._credentials = credentials or Credentials()
 
     def speaks(self, operation: Operation, model: Model) -> bool:
-        """Whatever a compatible server has."""
+        """Whatever a compatible server has, responses left out."""
         del model
-        return operation in WIRES
+        return operation in WIRES and operation is not Operation.RESPONSES
 
     async def complete(self, call: Call) -> Reply:
         """Play the script and give the whole answer."""
