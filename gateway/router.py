@@ -292,6 +292,7 @@ class Router:
     def _offered_by(self, registry: Registry) -> Offered:
         if self._offered.registry is not registry:
             self._offered = Offered(registry)
+            self._memories.clear()  # they are of models that are not asked for any more
         return self._offered
 
     def _prices_at(self, registry: Registry, at: datetime) -> PricesAt:

@@ -11,6 +11,7 @@ from gateway.domain.rules.rule import Rule
 from gateway.domain.rules.scene import Scene
 
 _MOST_PLANS = 512
+_MOST_PARTS = 50_000  # of all plans together, about a hundred bytes each
 
 
 class Part(NamedTuple):
@@ -36,6 +37,7 @@ class Plans:
     def __init__(self, rules: tuple[Rule, ...]) -> None:
         """Nobody has asked yet."""
         self.rules = rules
+        self.most = min(_MOST_PLANS, max(1, _MOST_PARTS // max(1, len(rules))))
         words: dict[str, Callable[[Facts], Hashable]] = {}
         for rule in rules:
             if rule.when is not None and rule.when.words is not None:
@@ -53,7 +55,7 @@ class Plans:
         found = self._plans.get(key)
         if found is None:
             found = _planned(self.rules, scene)
-            if len(self._plans) >= _MOST_PLANS:
+            if len(self._plans) >= self.most:
                 del self._plans[next(iter(self._plans))]
             self._plans[key] = found
         return found

@@ -13,10 +13,10 @@ from gateway import decisions
 from gateway.domain.health import LiveFacts
 from gateway.domain.inference import Attempt, Kind, Limits, Mode, Traits
 from gateway.domain.operations import Operation
-from gateway.domain.prices import Price
+from gateway.domain.prices import Price, PriceBook
 from gateway.domain.registry import Capability, ModelState, Registry
 from gateway.domain.retries import Route
-from gateway.domain.rules import Asked, Decision, GatewayLoad, Rule, RuleSet, Terms
+from gateway.domain.rules import Asked, Decision, GatewayLoad, Rule, RuleSet, Terms, parse
 from gateway.domain.rules.actions.terms import Set
 from gateway.router import Router, asked_of, caller_of
 from tests.builders import a_caller, a_failed_attempt, a_model, a_registry, a_request, a_router
@@ -303,3 +303,79 @@ def test_a_decision_names_the_state_of_the_registry_and_follows_its_changes():
     now[0] = replace(a_registry(a_model("new", tags=HOME)), version="next")
     decision = router.decide(asked, a_caller(), AT, roll=0.0)
     assert (decision.registry_version, decision.ranked) == ("next", ("new",))
+
+
+def test_the_prices_are_those_in_force_at_the_moment_of_each_decision():
+    dated = PriceBook(
+        {
+            "small": tuple(
+                Price(Decimal(usd), Decimal(usd), since=AT + timedelta(hours=hours))
+                for usd, hours in [(1, 0), (9, 1), (2, 2)]
+            )
+        }
+    )
+    registry = replace(MODELS, prices=dated)
+    below = {"name": "cheap", "keep": {"price": {"output_usd_per_mtok_under": 3}}}
+    now = [registry]
+    router = Router(lambda: now[0], lambda: rules, LiveFacts, GatewayLoad)
+    rules = parse({"rules": [below]})
+
+    def served(minutes: int) -> bool:
+        at = AT + timedelta(minutes=minutes)
+        return bool(router.decide(Asked(model="small"), a_caller(), at, roll=0.0).ranked)
+
+    for minutes, cheap in [
+        (0, True),
+        (59, True),
+        (60, False),
+        (119, False),
+        (120, True),
+        (61, False),
+        (1, True),
+    ]:
+        assert served(minutes) is cheap, minutes
+    dear = PriceBook({"small": (Price(Decimal(9), Decimal(9)),)})
+    now[0] = replace(registry, prices=dear)
+    assert not served(1)
+
+
+def test_who_may_ask_for_less_is_given_less_however_often_others_asked():
+    router = a_router(MODELS)
+    for may, ranked in [
+        (None, ("early", "large", "small")),
+        (["small", "large"], ("large", "small")),
+        (["small"], ("small",)),
+        (None, ("early", "large", "small")),
+        (["small", "large"], ("large", "small")),
+    ]:
+        caller = a_caller(models=None if may is None else frozenset(may))
+        for _ in range(2):
+            assert router.decide(Asked(model="auto"), caller, AT, roll=0.0).ranked == ranked
+        selected = tuple(name for name in ranked if name != "large")
+        asked = Asked(model="auto", select="location=on-prem")
+        assert router.decide(asked, caller, AT, roll=0.0).ranked == selected
+    allowed = router.decide(Asked(model="assistant"), a_caller(), AT, roll=0.0)
+    assert allowed.ranked == ("large", "small")
+    forbidden = router.decide(Asked(model="assistant"), a_caller(models=frozenset(["small"])), AT, roll=0.0)
+    assert refused(forbidden)[0] == "model_not_found"
+
+
+def test_the_kept_decision_says_why_a_rule_did_not_apply_only_where_it_changes():
+    rules = parse(
+        {
+            "rules": [
+                {"name": "tagged", "when": {"request": {"tags": "team"}}, "refuse": "no"},
+                {"name": "spent", "when": {"caller": {"budget_used": {"over": "80%"}}}, "refuse": "no"},
+            ]
+        }
+    )
+    router = a_router(MODELS, rules, lambda: LiveFacts(AT))
+    whole = router.decide(Asked(model="small"), a_caller(), AT, roll=0.0)
+    brief = router.decide(Asked(model="small"), a_caller(), AT, roll=0.0, brief=True)
+    spent = "does not apply: the caller's budget is 0% spent, not over 80%"
+    assert [step.effect for step in whole.steps[1:]] == [
+        "does not apply: the request's tags lack team",
+        spent,
+    ]
+    assert [step.effect for step in brief.steps[1:]] == ["does not apply", spent]
+    assert decisions.read(decisions.tell(brief)) == brief
