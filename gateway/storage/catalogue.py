@@ -17,6 +17,7 @@ from gateway.storage.ports import (
     Buckets,
     Changes,
     Claims,
+    Conversations,
     Idempotency,
     Jobs,
     Keys,
@@ -26,6 +27,7 @@ from gateway.storage.ports import (
     Probes,
     Repricings,
     Requests,
+    Responses,
     Rollups,
     Rules,
     Simulations,
@@ -65,6 +67,8 @@ class PortByPort:
     keys: Keys
     blobs: Blobs
     streams: StreamLog
+    responses: Responses
+    conversations: Conversations
     models: Models
     prices: Prices
     repricings: Repricings
@@ -129,6 +133,8 @@ async def open_store(settings: Settings) -> Store:
         keys=opened[chosen.keys].keys,
         blobs=opened[chosen.claims].blobs,
         streams=opened[chosen.claims].streams,
+        responses=opened[chosen.claims].responses,
+        conversations=opened[chosen.claims].conversations,
         models=opened[chosen.models].models,
         prices=opened[chosen.models].prices,
         repricings=opened[chosen.requests].repricings,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 
 from gateway import decisions
@@ -21,6 +21,7 @@ from gateway.storage.memory.live import MemoryLiveFeed
 from gateway.storage.memory.prices import MemoryPrices, MemoryRepricings
 from gateway.storage.memory.probes import MemoryProbes
 from gateway.storage.memory.registry import MemoryAudit, MemoryModels
+from gateway.storage.memory.responses import MemoryConversations, MemoryResponses
 from gateway.storage.memory.rules import MemoryRules
 from gateway.storage.memory.simulations import MemorySimulations
 from gateway.storage.memory.streams import MemoryStreamLog
@@ -390,6 +391,8 @@ class MemoryStore:
         self.keys = MemoryKeys()
         self.blobs = MemoryBlobs()
         self.streams = MemoryStreamLog()
+        self.responses = MemoryResponses()
+        self.conversations = MemoryConversations(self.responses.shelf)
         self.changes = MemoryChanges()
         self.audit = MemoryAudit()
         self.models = MemoryModels(self.changes, self.audit)
@@ -414,7 +417,8 @@ class MemoryStore:
         """Forget jobs that ended before then, and their answers; and buckets that are full again."""
         jobs = self.jobs.expire(before)
         gone = len(jobs) + self.claims.forget(jobs) + self.buckets.expire() + self.idempotency.expire()
-        return gone + self.simulations.expire(before) + self.streams.expire(before)
+        gone += self.simulations.expire(before) + self.streams.expire(before)
+        return gone + await self.responses.expire(datetime.now(UTC))
 
     async def close(self) -> None:
         """There is nothing to close."""

@@ -28,6 +28,15 @@ from gateway.storage.ports.registry import (
     Registered,
     Save,
 )
+from gateway.storage.ports.responses import (
+    Conversation,
+    Conversations,
+    History,
+    Item,
+    KeptResponse,
+    Paged,
+    Responses,
+)
 from gateway.storage.ports.rules import Rules, RuleVersion
 from gateway.storage.ports.simulations import Simulations
 from gateway.storage.ports.streams import Line, StreamLog, Tail
@@ -40,15 +49,20 @@ __all__ = [
     "Change",
     "Changes",
     "Claims",
+    "Conversation",
+    "Conversations",
     "Draw",
     "Drawn",
     "Entry",
     "Heard",
     "Held",
+    "History",
     "Hold",
     "Idempotency",
     "Inventory",
+    "Item",
     "Jobs",
+    "KeptResponse",
     "KeyClaim",
     "KeyHeld",
     "KeyState",
@@ -59,6 +73,7 @@ __all__ = [
     "Models",
     "News",
     "Page",
+    "Paged",
     "Prices",
     "Probes",
     "Record",
@@ -66,6 +81,7 @@ __all__ = [
     "Repricings",
     "RequestFilter",
     "Requests",
+    "Responses",
     "Rollups",
     "RuleVersion",
     "Rules",
@@ -303,6 +319,16 @@ class Store(Protocol):
     @property
     def streams(self) -> StreamLog:
         """The events of streams; their store is that of the claims."""
+        ...
+
+    @property
+    def responses(self) -> Responses:
+        """Responses; their store is that of the claims."""
+        ...
+
+    @property
+    def conversations(self) -> Conversations:
+        """Conversations; their store is that of the responses."""
         ...
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from gateway.domain.errors import StorageUnavailable
@@ -20,6 +20,7 @@ from gateway.storage.postgres.prices import PostgresPrices, PostgresRepricings
 from gateway.storage.postgres.probes import PostgresProbes
 from gateway.storage.postgres.registry import PostgresAudit, PostgresModels
 from gateway.storage.postgres.requests import PostgresRequests
+from gateway.storage.postgres.responses import PostgresConversations, PostgresResponses
 from gateway.storage.postgres.rules import PostgresRules
 from gateway.storage.postgres.simulations import PostgresSimulations
 from gateway.storage.postgres.streams import PostgresStreamLog
@@ -41,6 +42,8 @@ class PostgresStore:
         self.keys = PostgresKeys(database)
         self.blobs = PostgresBlobs(database)
         self.streams = PostgresStreamLog(database)
+        self.responses = PostgresResponses(database)
+        self.conversations = PostgresConversations(database)
         self.models = PostgresModels(database)
         self.prices = PostgresPrices(database)
         self.repricings = PostgresRepricings(database)
@@ -78,7 +81,8 @@ class PostgresStore:
             Q.simulations.expire,
             Q.streams.expire,
         )
-        return sum([len(await self._database.rows(query, {"before": before})) for query in queries])
+        gone = sum([len(await self._database.rows(query, {"before": before})) for query in queries])
+        return gone + await self.responses.expire(datetime.now(UTC))
 
     async def close(self) -> None:
         """Write what waits and close all connections."""
