@@ -51,7 +51,7 @@ _PROVIDERS: Final[Mapping[str, tuple[str, str, str]]] = {
     "fireworks_ai": ("compatible", "https://api.fireworks.ai/inference/v1", ""),
     "xai": ("compatible", "https://api.x.ai/v1", ""),
     "perplexity": ("compatible", "https://api.perplexity.ai", ""),
-    "gemini": ("compatible", "https://generativelanguage.googleapis.com/v1beta/openai", ""),
+    "gemini": ("gemini", "https://generativelanguage.googleapis.com/v1beta", ""),
     "nvidia_nim": ("compatible", "https://integrate.api.nvidia.com/v1", ""),
     "cerebras": ("compatible", "https://api.cerebras.ai/v1", ""),
     "sambanova": ("compatible", "https://api.sambanova.ai/v1", ""),

@@ -14,6 +14,8 @@ from gateway.domain.registry import Model
 from gateway.providers.compatible import options
 from gateway.providers.compatible.client import Compatible
 from gateway.providers.credentials import Credentials
+from gateway.providers.gemini import options as gemini
+from gateway.providers.gemini.client import Gemini
 from gateway.providers.offered import operations_of
 from gateway.providers.ports import Manual, Provider
 from gateway.providers.scripted.client import Scripted
@@ -32,6 +34,7 @@ def _openai(settings: Providers, credentials: Credentials | None) -> Provider:
 
 PROVIDERS: Final[Mapping[str, Opens]] = {
     "compatible": Compatible,
+    "gemini": Gemini,
     "openai": _openai,
     "scripted": Scripted,
 }
@@ -42,6 +45,7 @@ _OPENAI: Final = "https://api.openai.com/v1"
 MANUALS: Final[Mapping[str, Manual]] = {
     **dict.fromkeys(PROVIDERS, Manual()),
     "compatible": Manual(options.base_url_of, options.misfits),
+    "gemini": Manual(gemini.base_url_of, gemini.misfits),
     "openai": Manual(lambda _: _OPENAI),
     "scripted": Manual(needs_address=False),
 }

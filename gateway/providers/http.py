@@ -134,8 +134,10 @@ def address(base_url: str, path: str) -> httpx2.URL:
         if base.scheme not in ("http", "https") or not base.host:
             raise errors.UpstreamNotFound(detail="the model's base_url is no http or https address")
         own, _, query = base.raw_path.partition(b"?")
+        path, _, asked = path.partition("?")
         whole = own.rstrip(b"/") + b"/" + path.encode()
-        return base.copy_with(raw_path=whole + b"?" + query if query else whole)
+        queries = b"&".join(filter(None, (query, asked.encode())))
+        return base.copy_with(raw_path=whole + b"?" + queries if queries else whole)
     except (httpx2.InvalidURL, ValueError) as error:
         raise errors.UpstreamNotFound(detail=f"the model's base_url is no address: {error}") from error
 

@@ -30,7 +30,7 @@ from gateway.providers.sse import EventStream, EventTooLong
 
 DONE: Final = b"[DONE]"
 DRAIN: Final = 0.1
-_NOT_A_STREAM = frozenset({"text/html", JSON, "application/xhtml+xml"})
+NOT_A_STREAM: Final = frozenset({"text/html", JSON, "application/xhtml+xml"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ async def events(answer: Answer, wire: Wire, reading: Reading) -> AsyncGenerator
     """
     if answer.status != 200:
         raise await refused(answer, reading)
-    if answer.media_type in _NOT_A_STREAM:
+    if answer.media_type in NOT_A_STREAM:
         body = await answer.read(reading.limit)
         # Which says what is wrong with it, if it is not simply a whole answer.
         wire.reply(body, reading, answer.request_id, answer.media_type)
@@ -102,7 +102,7 @@ async def events(answer: Answer, wire: Wire, reading: Reading) -> AsyncGenerator
                 yield Event(chunk, provider_request_id=answer.request_id, media_type=answer.media_type)
         return
     finished = False
-    async with aclosing(_sent(answer, reading)) as sent:
+    async with aclosing(sent_events(answer, reading.limit)) as sent:
         async for name, data, cut in sent:
             if data.startswith(DONE):
                 return
@@ -126,9 +126,9 @@ def _event(
         ) from error
 
 
-async def _sent(answer: Answer, reading: Reading) -> AsyncGenerator[tuple[bytes, bytes, bool]]:
+async def sent_events(answer: Answer, limit: int) -> AsyncGenerator[tuple[bytes, bytes, bool]]:
     """The events of a body: their names, their data, and whether the body ended before the event did."""
-    stream = EventStream(reading.limit)
+    stream = EventStream(limit)
     async with aclosing(answer.chunks()) as chunks:
         try:
             async for chunk in chunks:
@@ -139,7 +139,7 @@ async def _sent(answer: Answer, reading: Reading) -> AsyncGenerator[tuple[bytes,
                         await _drain(chunks)
                     yield name, data, False
         except EventTooLong as error:
-            detail = f"an event is longer than {reading.limit} bytes"
+            detail = f"an event is longer than {limit} bytes"
             raise errors.UpstreamMalformed(detail=detail, status=200) from error
     for name, data in stream.close():
         if data:

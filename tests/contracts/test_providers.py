@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncGenerator, Generator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -21,8 +21,9 @@ from gateway.providers.catalogue import PROVIDERS, open_provider
 from gateway.providers.chat import assemble
 from gateway.providers.ports import Call, Event, Provider
 from gateway.providers.scripted.client import Scripted
-from gateway.providers.scripted.script import FAILURES
+from gateway.providers.scripted.script import FAILURES, Script
 from gateway.settings import Providers
+from tests.contracts.gemini import gemini
 from tests.contracts.upstreams import (
     Inside,
     Seen,
@@ -44,8 +45,13 @@ class Bench:
     provider: Provider
     upstream: Seen
     base_url: str
+    translates: bool = False  # its upstream's wire is not OpenAI's
 
     def call(self, model: str = "scripted-ok", **changed: Any) -> Call:
+        if self.translates and "script" in changed:
+            assert isinstance(self.upstream, Inside)
+            model = f"scripted-as-told-{len(self.upstream.upstream.models)}"
+            self.upstream.upstream.models[model] = msgspec.convert(changed.pop("script"), Script)
         return call(model, base_url=self.base_url, **changed)
 
     async def events(self, asked: Call) -> list[Event]:
@@ -61,27 +67,56 @@ def upstream() -> Generator[Served]:
         yield running
 
 
+# Providers that carry chat over to a wire of their upstream's own, with the double that speaks it.
+TRANSLATING: dict[str, Callable[[], AbstractAsyncContextManager[tuple[Inside, str]]]] = {"gemini": gemini}
+
+
+@asynccontextmanager
+async def opened(name: str, upstream: Served) -> AsyncGenerator[Bench]:
+    async with AsyncExitStack() as stack:
+        provider = open_provider(name, Providers())
+        stack.push_async_callback(provider.close)
+        if name in TRANSLATING:
+            seen, base_url = await stack.enter_async_context(TRANSLATING[name]())
+            yield Bench(provider, seen, base_url, translates=True)
+        else:
+            inside = isinstance(provider, Scripted)
+            yield Bench(provider, Inside(provider.upstream) if inside else upstream, upstream.base_url)
+
+
 @pytest.fixture(params=sorted(PROVIDERS))
 async def bench(request: pytest.FixtureRequest, upstream: Served) -> AsyncGenerator[Bench]:
-    provider = open_provider(request.param, Providers())
-    inside = isinstance(provider, Scripted)
-    yield Bench(provider, Inside(provider.upstream) if inside else upstream, upstream.base_url)
-    await provider.close()
+    async with opened(request.param, upstream) as found:
+        yield found
+
+
+@pytest.fixture(params=sorted(PROVIDERS.keys() - TRANSLATING.keys()))
+async def passing(request: pytest.FixtureRequest, upstream: Served) -> AsyncGenerator[Bench]:
+    """Those that hand bytes on as they come."""
+    async with opened(request.param, upstream) as found:
+        yield found
 
 
 def unnumbered(data: bytes) -> bytes:
-    return re.sub(rb"chatcmpl-[@0-9]{12}", b"chatcmpl-N", data)
+    return re.sub(rb"chatcmpl-(req_)?[@0-9]*|scripted-as-told-\d+|\"created\":\d+", b"N", data)
 
 
 # ---- good answers ------------------------------------------------------------------------------------------------
-async def test_a_whole_answer_is_handed_on_as_it_came(bench: Bench):
+async def test_a_whole_answer_is_handed_on_as_it_came(passing: Bench):
+    reply = await passing.provider.complete(passing.call())
+    answer = msgspec.json.decode(reply.body)
+    assert answer["id"] == f"chatcmpl-{(reply.provider_request_id or '')[4:]}", "the very bytes, not a copy"
+
+
+async def test_a_whole_answer_is_a_chat_completion(bench: Bench):
     reply = await bench.provider.complete(bench.call())
     answer = msgspec.json.decode(reply.body)
+    assert (answer["object"], answer["model"]) == ("chat.completion", "scripted-ok")
     assert answer["choices"][0]["message"]["content"] == "A café, a € sign, 漢字 and a "
     assert reply.usage == Usage(input=11, output=8)
     assert reply.finish_reason == "stop"
     assert re.fullmatch(r"req_\d{12}", reply.provider_request_id or "")
-    assert answer["id"] == f"chatcmpl-{(reply.provider_request_id or '')[4:]}", "the very bytes, not a copy"
+    assert answer["id"].startswith("chatcmpl-")
 
 
 async def test_a_stream_is_handed_on_event_by_event(bench: Bench):
@@ -128,7 +163,7 @@ async def test_an_upstream_that_says_no_usage_has_none(bench: Bench):
 
 async def test_a_tool_call_counts_as_generated_text(bench: Bench):
     events = await bench.events(bench.call("scripted-tool-calls"))
-    assert "".join(event.text for event in events) == '{"city": "Zürich"}'
+    assert msgspec.json.decode("".join(event.text for event in events)) == {"city": "Zürich"}
 
 
 @pytest.mark.parametrize("how", ["json", "stream"])
@@ -173,9 +208,9 @@ UNTOUCHED = [
 ]
 
 
-async def test_only_the_model_and_the_stream_options_change_on_the_way(bench: Bench):
-    await bench.events(bench.call(body=BODY))
-    sent = bench.upstream.last()[1].decode()
+async def test_only_the_model_and_the_stream_options_change_on_the_way(passing: Bench):
+    await passing.events(passing.call(body=BODY))
+    sent = passing.upstream.last()[1].decode()
     names = ["messages", "temperature", "seed", "x_unknown", "tools"]
     for name, value in zip(names, UNTOUCHED, strict=True):
         assert f'"{name}":{value}' in sent
@@ -187,12 +222,12 @@ async def test_only_the_model_and_the_stream_options_change_on_the_way(bench: Be
     )
 
 
-async def test_a_whole_answer_is_asked_for_without_stream_options(bench: Bench):
-    await bench.provider.complete(bench.call(body=BODY.replace(b'"tools"', b'"stream":true,"tools"')))
-    sent = msgspec.json.decode(bench.upstream.last()[1])
+async def test_a_whole_answer_is_asked_for_without_stream_options(passing: Bench):
+    await passing.provider.complete(passing.call(body=BODY.replace(b'"tools"', b'"stream":true,"tools"')))
+    sent = msgspec.json.decode(passing.upstream.last()[1])
     assert "stream" not in sent
     assert "stream_options" not in sent
-    assert '{ "b":[1, 2.50 ],"a":null}' in bench.upstream.last()[1].decode()
+    assert '{ "b":[1, 2.50 ],"a":null}' in passing.upstream.last()[1].decode()
 
 
 async def test_our_headers_and_the_models_go_along(bench: Bench):
@@ -216,12 +251,12 @@ async def test_without_a_credential_none_is_sent(bench: Bench, monkeypatch: pyte
 
 
 async def test_the_credential_is_sent_as_bearer_and_nowhere_else(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    passing: Bench, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("OF_TEST_API_KEY", "sk-canary-4711")
-    asked = bench.call(credential="env:OF_TEST_API_KEY", model_headers={"authorization": "Bearer other"})
-    await bench.provider.complete(asked)
-    headers, body = bench.upstream.last()
+    asked = passing.call(credential="env:OF_TEST_API_KEY", model_headers={"authorization": "Bearer other"})
+    await passing.provider.complete(asked)
+    headers, body = passing.upstream.last()
     assert headers.pop("authorization") == "Bearer sk-canary-4711"
     assert "sk-canary-4711" not in str(headers) + body.decode()
 
@@ -389,10 +424,10 @@ async def test_the_wait_may_be_a_date(bench: Bench):
     ("said", "kept"), [("messages[0].content", "messages[0].content"), ("a b<script>", None)]
 )
 async def test_the_field_that_the_upstream_names_is_kept_if_it_can_be_one(
-    bench: Bench, said: str, kept: str | None
+    passing: Bench, said: str, kept: str | None
 ):
     complaint = {"message": "No", "type": "invalid_request_error", "param": said, "code": None}
-    error, _ = await bench.error(bench.call(script={"failure": "status:400", "error": complaint}), "json")
+    error, _ = await passing.error(passing.call(script={"failure": "status:400", "error": complaint}), "json")
     assert error.param == kept
 
 

@@ -15,10 +15,11 @@ def words(contract, option):
 
 
 def adapters(kind):
-    """The adapters of a port: packages beside it."""
+    """The adapters of a port: packages beside it, but for what they share."""
     packages = {each.parent.name for each in (ROOT / "gateway" / kind).glob("*/__init__.py")} - {
         "ports",
         "dialects",
+        "hub",
     }
     return {f"gateway.{kind}.{name}" for name in packages}
 

@@ -17,6 +17,7 @@ from gateway.domain.errors import ContentFiltered, ContextTooLong, GatewayError
 from gateway.domain.secret import Secret
 from gateway.providers.chat import Chat
 from gateway.providers.compatible.quirks import FILTERED, PLAIN, TOO_LONG, Limit, Quirks, Told
+from gateway.providers.headers import outgoing
 from gateway.providers.http import LONGEST_WAIT, Complaint, said
 from gateway.providers.plain import Plain
 from gateway.providers.ports import JSON, Body, Call, Event, Reply
@@ -97,15 +98,7 @@ def headers(
     call: Call, secret: Secret | None, media_type: str = JSON, quirks: Quirks = PLAIN
 ) -> dict[str, str]:
     """The request's headers: the model's own, the call's, and the credential last, so that nothing replaces it."""
-    sent = {
-        "content-type": media_type,
-        "accept": "*/*",
-        # Answers are short or streamed: packing them would cost both sides more than it saves.
-        "accept-encoding": "identity",
-        "user-agent": "llm-gateway",
-    }
-    sent.update((name.lower(), value) for name, value in call.model.headers.items())
-    sent.update((name.lower(), value) for name, value in call.headers.items())
+    sent = outgoing(call, media_type)
     if secret is not None:
         sent[quirks.header] = f"{quirks.scheme}{secret.reveal()}"
     return sent

@@ -88,9 +88,9 @@ async def test_in_process_a_models_options_are_its_script():
 
 
 def test_an_unknown_provider_is_told_those_that_there_are():
-    with pytest.raises(UnknownProvider, match="there are compatible, openai, scripted"):
+    with pytest.raises(UnknownProvider, match="there are compatible, gemini, openai, scripted"):
         open_provider("compatable", Providers())
-    assert sorted(PROVIDERS) == ["compatible", "openai", "scripted"]
+    assert sorted(PROVIDERS) == ["compatible", "gemini", "openai", "scripted"]
 
 
 # ---- the server --------------------------------------------------------------------------------------------------

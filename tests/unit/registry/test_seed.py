@@ -140,7 +140,7 @@ def one(more):
         (one("provider = opnai"), "got 'opnai'. Did you mean openai?"),
         (
             one("provider = odd"),
-            "models.conf:3: models.0.provider: expected one of compatible, openai, scripted",
+            "models.conf:3: models.0.provider: expected one of compatible, gemini, openai, scripted",
         ),
         (one('name = "a b"'), "models.conf:3: models.0.name: expected a name"),
         (one('base_url = "ftp://host"'), "models.conf:3: models.0.base_url: expected a plain http"),
