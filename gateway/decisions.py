@@ -1,7 +1,7 @@
 """A decision as it is kept: one JSON text, in the request's workflow and in the ledger, of bounded length.
 
 It is the decision itself, so that whoever reads it later sees what was seen then. What is empty is left out, and rules
-that did not apply because of the request alone stand in one list, `idle`, by name. One that would be too long (a
+that did the same to nobody (most keep all, or do not apply) share the words for it. One that would be too long (a
 thousand models under fifty rules) is cut to the best of the ranking and the first that each rule removed.
 """
 
@@ -24,12 +24,12 @@ _CUTS = ((24, 200), (8, 120), (3, 80), (1, 40), (0, 20))  # models of each list,
 
 @dataclass(frozen=True, slots=True)
 class _Kept(Decision):
-    """A decision as it is read: `idle` has rules that did not apply, each with its place among the steps.
+    """A decision as it is read: `alike` has effects, each with the rules that had it and their places among the steps.
 
-    Those stood among the steps before there was such a list: then it is empty.
+    Those stood among the steps before there was such a field: then it is empty.
     """
 
-    idle: Mapping[str, int] = field(default_factory=dict)
+    alike: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 _decoder = msgspec.json.Decoder(_Kept)
@@ -78,11 +78,16 @@ def _converted(value: object) -> Decision | None:
 def _told(decision: Decision) -> dict[str, Any]:
     """What is kept of a decision: what it would not be without."""
     steps: list[dict[str, Any]] = []
-    idle: dict[str, int] = {}
+    alike: dict[str, dict[str, int]] = {}
     for place, step in enumerate(decision.steps):
-        if step.effect == IDLE:
-            idle[step.rule] = place
-            continue
+        if not step.removed and not step.reasons:
+            places = alike.get(step.effect)
+            if places is None:
+                alike[step.effect] = {step.rule: place}
+                continue
+            if step.rule not in places:
+                places[step.rule] = place
+                continue
         told: dict[str, Any] = {"rule": step.rule, "effect": step.effect}
         if step.removed:
             told["removed"] = step.removed
@@ -94,16 +99,17 @@ def _told(decision: Decision) -> dict[str, Any]:
         value = getattr(decision, name)
         if value != getattr(_PLAIN, name):
             kept[name] = value
-    if idle:
-        kept["idle"] = idle
+    if alike:
+        kept["alike"] = alike
     return kept
 
 
 def _whole(kept: _Kept) -> Decision:
     """The decision with each step in its place."""
     steps = list(kept.steps)
-    for rule, place in sorted(kept.idle.items(), key=lambda each: each[1]):
-        steps.insert(place, Step(rule, IDLE))
+    alike = ((place, rule, effect) for effect, rules in kept.alike.items() for rule, place in rules.items())
+    for place, rule, effect in sorted(alike):
+        steps.insert(place, Step(rule, effect))
     return Decision(
         **{each.name: getattr(kept, each.name) for each in fields(Decision) if each.name != "steps"},
         steps=tuple(steps),
