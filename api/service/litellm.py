@@ -43,6 +43,7 @@ _PROVIDERS: Final[Mapping[str, tuple[str, str, str]]] = {
     "ollama": ("compatible", "http://localhost:11434/v1", "ollama"),
     "ollama_chat": ("compatible", "http://localhost:11434/v1", "ollama"),
     "anthropic": ("compatible", "https://api.anthropic.com/v1", ""),
+    "huggingface": ("huggingface", "https://router.huggingface.co/v1", ""),
     "groq": ("compatible", "https://api.groq.com/openai/v1", "groq"),
     "together_ai": ("compatible", "https://api.together.xyz/v1", "together"),
     "mistral": ("compatible", "https://api.mistral.ai/v1", "mistral"),
@@ -228,6 +229,10 @@ class _Reader:
             self._leave(f"{path}.model", asked, f"no provider here speaks to `{prefix}`")
             return None
         provider, usual, flavour = _PROVIDERS[prefix]
+        if provider == "huggingface" and rest.count("/") > 1:
+            # `huggingface/PROVIDER/ORG/MODEL`, which the router takes as `ORG/MODEL:PROVIDER`.
+            behind, _, rest = rest.partition("/")
+            rest = f"{rest}:{behind}"
         base = self._resolved(base, f"{path}.api_base")
         if base is not None and provider == "openai":
             provider = "compatible"

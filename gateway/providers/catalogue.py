@@ -16,6 +16,8 @@ from gateway.providers.compatible.client import Compatible
 from gateway.providers.credentials import Credentials
 from gateway.providers.gemini import options as gemini
 from gateway.providers.gemini.client import Gemini
+from gateway.providers.huggingface import options as tasks
+from gateway.providers.huggingface.client import HuggingFace
 from gateway.providers.offered import operations_of
 from gateway.providers.ports import Manual, Provider
 from gateway.providers.scripted.client import Scripted
@@ -35,6 +37,7 @@ def _openai(settings: Providers, credentials: Credentials | None) -> Provider:
 PROVIDERS: Final[Mapping[str, Opens]] = {
     "compatible": Compatible,
     "gemini": Gemini,
+    "huggingface": HuggingFace,
     "openai": _openai,
     "scripted": Scripted,
 }
@@ -46,6 +49,7 @@ MANUALS: Final[Mapping[str, Manual]] = {
     **dict.fromkeys(PROVIDERS, Manual()),
     "compatible": Manual(options.base_url_of, options.misfits),
     "gemini": Manual(gemini.base_url_of, gemini.misfits),
+    "huggingface": Manual(tasks.base_url_of, tasks.misfits),
     "openai": Manual(lambda _: _OPENAI),
     "scripted": Manual(needs_address=False),
 }

@@ -16,7 +16,7 @@ from gateway.providers.ports import Provider
 from gateway.settings import Providers
 from tests.contracts.upstreams import Served, call, failing, head, saying, served, sized, within
 
-OVER_HTTP = ["compatible", "openai"]
+OVER_HTTP = ["compatible", "huggingface", "openai"]
 
 
 @pytest.fixture(scope="session")

@@ -66,13 +66,12 @@ def _flavour(name: str, row: Quirks) -> Iterable[str]:
 
 
 def operations() -> str:
-    """Which operation each provider is asked for, and how: in its own dialect, or carried over chat."""
-    columns = {name: _speakers(name) for name in PROVIDERS}
-    columns |= {f"`{name}`": _speakers("compatible", flavour=name) for name in QUIRKS}
-    names = [name if name.startswith("`") else f"**{name}**" for name in columns]
+    """Which operations each provider is asked for, and how: in their own dialect, or carried over chat."""
+    rows = {f"**{name}**": _speakers(name) for name in PROVIDERS}
+    rows |= {f"`{name}`": _speakers("compatible", flavour=name) for name in QUIRKS}
     return table(
-        ("", *names),
-        ((f"`{each}`", *(how(each) for how in columns.values())) for each in Operation),
+        ("", *(f"`{each.path}`" for each in Operation)),
+        ((name, *(how(each) for each in Operation)) for name, how in rows.items()),
     )
 
 

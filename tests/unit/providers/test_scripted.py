@@ -88,9 +88,8 @@ async def test_in_process_a_models_options_are_its_script():
 
 
 def test_an_unknown_provider_is_told_those_that_there_are():
-    with pytest.raises(UnknownProvider, match="there are compatible, gemini, openai, scripted"):
+    with pytest.raises(UnknownProvider, match=f"there are {', '.join(sorted(PROVIDERS))}"):
         open_provider("compatable", Providers())
-    assert sorted(PROVIDERS) == ["compatible", "gemini", "openai", "scripted"]
 
 
 # ---- the server --------------------------------------------------------------------------------------------------
