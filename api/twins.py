@@ -8,6 +8,11 @@ TWINS = MappingProxyType(
     {
         "gateway.v1.InferenceService.Chat": ("POST", "/v1/chat/completions"),
         "gateway.v1.InferenceService.ChatStream": ("POST", "/v1/chat/completions"),
+        "gateway.v1.InferenceService.Complete": ("POST", "/v1/completions"),
+        "gateway.v1.InferenceService.CompleteStream": ("POST", "/v1/completions"),
+        "gateway.v1.InferenceService.Embed": ("POST", "/v1/embeddings"),
+        "gateway.v1.InferenceService.Moderate": ("POST", "/v1/moderations"),
+        "gateway.v1.InferenceService.Rerank": ("POST", "/v1/rerank"),
         "gateway.v1.JobsService.Cancel": ("POST", "/api/v1/jobs/{job_id}/cancel"),
         "gateway.v1.JobsService.Create": ("POST", "/api/v1/jobs"),
         "gateway.v1.JobsService.Get": ("GET", "/api/v1/jobs/{job_id}"),

@@ -133,7 +133,8 @@ class Attempts:
             return running.cancelled(), None
         except Exception as e:  # noqa: BLE001  a bug in a provider must not leave a request unsettled
             return running.failed(_known(e, wanted), Outcome.FAILED), None
-        return running.succeeded(reply.usage, reply.finish_reason, reply.provider_request_id), reply
+        done = running.succeeded(reply.usage, reply.finish_reason, reply.provider_request_id, reply.text)
+        return done, reply
 
     async def stream(self, wanted: Try) -> Attempt | Stream:
         """Call the model and wait for its first event: a stream to read on, or the attempt that failed before it."""

@@ -54,20 +54,46 @@ def count(text: str) -> int:
 
 
 def count_prompt(body: Mapping[str, msgspec.Raw]) -> int:
-    """About how many tokens a chat request's messages have; images and audio count nothing here."""
-    try:
-        messages = msgspec.json.decode(body.get("messages", msgspec.Raw(b"[]")))
-    except msgspec.DecodeError:
-        return 0
-    if not isinstance(messages, list):
-        return 0
-    return sum(_PER_MESSAGE + count(" ".join(_texts(m))) for m in messages)
+    """About how many tokens a request has, in whichever dialect; images, audio and files count nothing here."""
+    texts: list[str] = []
+    tokens = 0
+    for name in _ASKED:
+        if name not in body:
+            continue
+        try:
+            value = msgspec.json.decode(body[name])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            continue
+        tokens += _gather(value, texts)
+    left = _COUNTED
+    for text in texts:
+        tokens += count(text) if left > 0 else -(-len(text) // _PER_TOKEN)
+        left -= len(text)
+    return tokens
 
 
-def _texts(message: Any) -> list[str]:
-    content = message.get("content") if isinstance(message, dict) else None
-    if isinstance(content, str):
-        return [content]
-    if isinstance(content, list):
-        return [str(part["text"]) for part in content if isinstance(part, dict) and "text" in part]
-    return []
+_ASKED = ("system", "instructions", "messages", "input", "prompt", "suffix", "query", "documents")
+_SPOKEN = ("refusal", "thinking", "arguments", "output", "input", "text", "content")
+_VISITED = (
+    50_000  # values of one field that are looked at: a list of more of them is no prompt that anybody wrote
+)
+
+
+def _gather(value: Any, texts: list[str]) -> int:
+    """Add the texts of a field in their order; returns the tokens that come beside them, or as numbers."""
+    tokens, left, visited = 0, [value], 0
+    while left and visited < _VISITED:
+        visited += 1
+        item = left.pop()
+        if isinstance(item, str):
+            if not item.startswith("data:"):
+                texts.append(item)
+        elif isinstance(item, list):
+            if item and isinstance(item[0], int):
+                tokens += len(item)
+            else:
+                left.extend(reversed(item[:_VISITED]))
+        elif isinstance(item, dict):
+            tokens += _PER_MESSAGE if "role" in item else 0
+            left.extend(item[name] for name in _SPOKEN if name in item)
+    return tokens

@@ -51,11 +51,15 @@ def described(
     required: tuple[str, ...],
     *,
     answers: tuple[str, ...] = ("application/json",),
+    model: bool = True,
 ) -> dict[str, Any]:
-    """An operation's entry: `properties` are the fields that the gateway reads beside `model` and its own."""
+    """An operation's entry: `properties` are the fields that the gateway reads beside `model` and its own.
+
+    Where a `model` need not be said, it is `auto`.
+    """
     schema = {
         "type": "object",
-        "required": ["model", *required],
+        "required": [*(("model",) if model else ()), *required],
         "properties": {
             "model": MODEL,
             **properties,

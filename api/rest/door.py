@@ -132,7 +132,7 @@ async def _answer(
     if path.startswith("/v1/messages"):
         kind, body = b"application/json", anthropic_body(error, request_id)
         headers = [*headers, (b"request-id", request_id.encode())]
-    elif path.startswith("/v1/") or path == "/v1":
+    elif path.startswith(("/v1/", "/v2/")) or path == "/v1":
         kind, body = b"application/json", openai_body(error)
     else:
         kind, body = b"application/problem+json", problem_body(error, request_id)

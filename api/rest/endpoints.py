@@ -31,7 +31,14 @@ class Entry:
         return self.path or self.operation.value
 
 
-ENDPOINTS: Final = (Entry(Operation.CHAT, _OPENAI, described.CHAT),)
+ENDPOINTS: Final = (
+    Entry(Operation.CHAT, _OPENAI, described.CHAT),
+    Entry(Operation.COMPLETIONS, _OPENAI, described.COMPLETIONS),
+    Entry(Operation.EMBEDDINGS, _OPENAI, described.EMBEDDINGS),
+    Entry(Operation.RERANK, _OPENAI, described.RERANK),
+    Entry(Operation.RERANK, _OPENAI, described.RERANK, path="/v2/rerank"),
+    Entry(Operation.MODERATIONS, _OPENAI, described.MODERATIONS),
+)
 
 
 def routes(means: Means) -> Iterator[Route]:

@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 
-from api.rpc.answered import chat_chunk, chat_response, served_message
+from api.rpc.answered import chat_chunk, chat_response
 from api.rpc.asked import chat_body
 from api.rpc.door import Call
-from api.service.forms import read_chat
+from api.rpc.kinds.completions import complete_body, complete_response
+from api.rpc.kinds.embeddings import embed_body, embed_response
+from api.rpc.kinds.moderations import moderate_body, moderate_response
+from api.rpc.kinds.rerank import rerank_body, rerank_response
+from api.rpc.reading import served_message
+from api.service.ask import Incoming
+from api.service.forms import read
 from api.service.inference import InferenceService
 from api.service.opened import OpenStream
-from api.service.served import RequestFailed
+from api.service.served import RequestFailed, Served
 from gateway import telemetry
+from gateway.domain.operations import Operation
 from gateway.providers.ports import Event
+from gateway.v1 import completions_pb2 as completions
+from gateway.v1 import embeddings_pb2 as embeddings
 from gateway.v1 import inference_pb2 as pb
+from gateway.v1 import moderations_pb2 as moderations
+from gateway.v1 import rerank_pb2 as rerank
 
 _LATE = timedelta(seconds=5)  # after its deadline, a caller who does not read its stream is cut off
 
 
 class InferenceServicer:
-    """Chat, whole or as it comes."""
+    """Every kind of inference, whole or as it comes."""
 
     def __init__(self, inference: InferenceService) -> None:
         """`inference` does the work."""
@@ -31,27 +43,67 @@ class InferenceServicer:
 
     async def chat(self, call: Call, request: pb.ChatRequest) -> pb.ChatResponse:
         """The whole answer."""
-        ask = read_chat(chat_body(request), call.hints, door="grpc")
-        with telemetry.IN_FLIGHT.labels(ask.kind.value).track_inprogress():
-            reply, served = await self._inference.answer(call.caller, ask)
-        await call.begin(served)
-        return chat_response(reply.body, served)
+        return chat_response(*await self._whole(call, Operation.CHAT, chat_body(request)))
 
     async def chat_stream(
         self, call: Call, request: pb.ChatStreamRequest
     ) -> AsyncGenerator[pb.ChatStreamResponse, None]:
         """The chunks, and at last what the gateway has to say."""
-        ask = read_chat(chat_body(request.chat, stream=True), call.hints, door="grpc")
+        async with self._streamed(call, Operation.CHAT, chat_body(request.chat, stream=True)) as stream:
+            async for event in stream.events:
+                yield pb.ChatStreamResponse(chunk=chat_chunk(event.data))
+            yield pb.ChatStreamResponse(served=served_message(stream.served))
+
+    async def complete(
+        self, call: Call, request: completions.CompleteRequest
+    ) -> completions.CompleteResponse:
+        """The whole answer."""
+        body = complete_body(request)
+        return complete_response(*await self._whole(call, Operation.COMPLETIONS, body))
+
+    async def complete_stream(
+        self, call: Call, request: completions.CompleteStreamRequest
+    ) -> AsyncGenerator[completions.CompleteStreamResponse, None]:
+        """The chunks, and at last what the gateway has to say."""
+        body = complete_body(request.complete, stream=True)
+        async with self._streamed(call, Operation.COMPLETIONS, body) as stream:
+            async for event in stream.events:
+                yield completions.CompleteStreamResponse(chunk=complete_response(event.data))
+            yield completions.CompleteStreamResponse(served=served_message(stream.served))
+
+    async def embed(self, call: Call, request: embeddings.EmbedRequest) -> embeddings.EmbedResponse:
+        """Texts as vectors."""
+        return embed_response(*await self._whole(call, Operation.EMBEDDINGS, embed_body(request)))
+
+    async def rerank(self, call: Call, request: rerank.RerankRequest) -> rerank.RerankResponse:
+        """Documents in the order in which they answer a query."""
+        return rerank_response(*await self._whole(call, Operation.RERANK, rerank_body(request)))
+
+    async def moderate(
+        self, call: Call, request: moderations.ModerateRequest
+    ) -> moderations.ModerateResponse:
+        """Whether texts and images are harmful."""
+        return moderate_response(*await self._whole(call, Operation.MODERATIONS, moderate_body(request)))
+
+    async def _whole(self, call: Call, operation: Operation, asked: bytes | Incoming) -> tuple[bytes, Served]:
+        ask = read(operation, asked, call.hints, door="grpc")
+        with telemetry.IN_FLIGHT.labels(ask.kind.value).track_inprogress():
+            reply, served = await self._inference.answer(call.caller, ask)
+        await call.begin(served)
+        return reply.body, served
+
+    @asynccontextmanager
+    async def _streamed(
+        self, call: Call, operation: Operation, asked: bytes | Incoming
+    ) -> AsyncGenerator[_Streamed, None]:
+        """A stream that has begun: its initial metadata goes out with its first event."""
+        ask = read(operation, asked, call.hints, door="grpc")
         with telemetry.IN_FLIGHT.labels(ask.kind.value).track_inprogress():
             opened = await self._inference.stream(call.caller, ask)
             call.end_by(opened.deadline + _LATE)
             async with aclosing(self._events(opened)) as events:
-                async for event in events:
-                    # Only now, since a stream that was never asked for an event could not be closed.
-                    await call.begin(opened.served)
-                    yield pb.ChatStreamResponse(chunk=chat_chunk(event.data))
-            await call.begin(opened.served)
-            yield pb.ChatStreamResponse(served=served_message(opened.served))
+                yield _Streamed(_announced(call, opened, events), opened.served, opened.media_type)
+                await call.begin(opened.served)
 
     def _events(self, opened: OpenStream) -> AsyncGenerator[Event, None]:
         return self._to_their_end(opened) if self._inference.finishes else opened.events()
@@ -71,6 +123,25 @@ class InferenceServicer:
                 self._unread.add(rest)
                 rest.add_done_callback(self._unread.discard)
                 raise
+
+
+@dataclass(frozen=True, slots=True)
+class _Streamed:
+    """A stream that has begun. `served` is complete when its events have ended."""
+
+    events: AsyncIterator[Event]
+    served: Served
+    media_type: str
+
+
+async def _announced(
+    call: Call, opened: OpenStream, events: AsyncGenerator[Event, None]
+) -> AsyncGenerator[Event, None]:
+    async for event in events:
+        # Only now, since a stream that was never asked for an event could not be closed.
+        await call.begin(opened.served)
+        yield event
+    await call.begin(opened.served)
 
 
 async def _next(events: AsyncGenerator[Event, None]) -> Event | None:

@@ -59,11 +59,21 @@ _text = msgspec.json.Decoder(str)
 _words = msgspec.json.Decoder(list[str])
 
 
-def measured(fields: Sequence[str], body: Body, size: int, metadata: Mapping[str, str]) -> Traits:
+def measured(
+    fields: Sequence[str],
+    body: Body,
+    size: int,
+    metadata: Mapping[str, str],
+    *,
+    max_output: str = "",
+    needs: tuple[str, ...] = (),
+) -> Traits:
     """The traits of a request that is no conversation: its tokens are those of these fields."""
     return Traits(
         input_tokens=sum(_tokens(body[name]) for name in fields if name in body),
+        max_output=_whole_of(body.get(max_output)),
         body_bytes=size,
+        needs=needs,
         conversation=_named(metadata, body),
     )
 

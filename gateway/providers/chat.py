@@ -1,4 +1,4 @@
-"""OpenAI's chat completions, read once: what the gateway wants to know of a body, without touching its bytes."""
+"""OpenAI's completions, of chats and of plain prompts: what the gateway wants to know of a body, left as it came."""
 
 from __future__ import annotations
 
@@ -38,6 +38,8 @@ class _Delta(msgspec.Struct):
 
 class _Choice(msgspec.Struct):
     delta: _Delta | None = None
+    message: msgspec.Raw = _null
+    text: str | None = None  # of a completion of a plain prompt
     finish_reason: str | None = None
 
 
@@ -102,7 +104,18 @@ def read_reply(body: bytes, reading: Reading, request_id: str | None = None) -> 
     finish = next((choice.finish_reason for choice in whole.choices if choice.finish_reason), None)
     if finish == BROKEN:
         raise complained(body, reading, errors.UpstreamUnavailable)
-    return Reply(body, usage_of(whole.usage), finish, request_id or whole.id)
+    usage = usage_of(whole.usage)
+    text = "" if usage is not None else "".join(map(_generated, whole.choices))
+    return Reply(body, usage, finish, request_id or whole.id, text=text)
+
+
+def _generated(choice: _Choice) -> str:
+    """The text of a whole answer, to be counted where the provider counts nothing."""
+    try:
+        message = msgspec.json.decode(choice.message, type=_Delta | None)
+    except msgspec.ValidationError:
+        return ""
+    return choice.text or "" if message is None else _text(message)
 
 
 def read_event(data: bytes, reading: Reading, request_id: str | None = None) -> Event:
@@ -120,6 +133,8 @@ def read_event(data: bytes, reading: Reading, request_id: str | None = None) -> 
     for choice in choices or ():
         if choice.delta is not None:
             text += _text(choice.delta)
+        elif choice.text:
+            text += choice.text
         finish = finish or choice.finish_reason or None
     if finish == BROKEN:
         raise complained(data, reading, errors.UpstreamBroken)
@@ -159,7 +174,7 @@ def outgoing(body: Body, model: str, *, stream: bool, asks_usage: bool = True) -
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """The wire of chat completions; `asks_usage` is that of `outgoing`."""
+    """The wire of completions, of chats and of plain prompts; `asks_usage` is that of `outgoing`."""
 
     asks_usage: bool = True
 

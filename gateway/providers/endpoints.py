@@ -8,11 +8,14 @@ from typing import Final
 from gateway.domain.operations import Operation
 from gateway.providers.chat import Chat
 from gateway.providers.dialects.responses.wire import Responses
-from gateway.providers.plain import Plain
+from gateway.providers.plain import Plain, reranked
 from gateway.providers.wire import Wire
 
 WIRES: Final[Mapping[Operation, Wire]] = {
     Operation.CHAT: Chat(),
     Operation.RESPONSES: Responses(),
+    Operation.COMPLETIONS: Chat(),
     Operation.EMBEDDINGS: Plain(needs="data"),
+    Operation.MODERATIONS: Plain(needs="results"),
+    Operation.RERANK: Plain(needs="results", usage=reranked),
 }

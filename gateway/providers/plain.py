@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
 from gateway.domain import errors
+from gateway.domain.inference import Usage
 from gateway.providers.http import said
 from gateway.providers.ports import Body, Call, Event, Reply
 from gateway.providers.usage import Told, read_told, usage_of
@@ -17,11 +19,45 @@ _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _NULL: Final = msgspec.Raw(b"null")
 
 
+class _Units(msgspec.Struct):
+    input_tokens: float | None = None
+    output_tokens: float | None = None
+
+
+class _Meta(msgspec.Struct):
+    tokens: _Units | None = None
+    billed_units: _Units | None = None
+
+
+def counted(fields: Body) -> Usage | None:
+    """The `usage` of an answer; where it is one number, that of what was asked."""
+    usage = fields.get("usage", _NULL)
+    told = None if bytes(usage) == b"null" else read_told(usage)
+    if told is not None and (told.prompt_tokens, told.input_tokens, told.completion_tokens) == (None,) * 3:
+        told.prompt_tokens = told.total_tokens  # Jina
+    return usage_of(told)
+
+
+def reranked(fields: Body) -> Usage | None:
+    """The `usage` of an answer, or what Cohere says in `meta`. Its search units are no tokens: one is a request."""
+    if (usage := counted(fields)) is not None:
+        return usage
+    try:
+        meta = msgspec.json.decode(fields.get("meta", _NULL), type=_Meta | None)
+    except msgspec.ValidationError:
+        return None
+    units = None if meta is None else meta.billed_units or meta.tokens
+    if units is None or units.input_tokens is None:
+        return None
+    return usage_of(Told(input_tokens=int(units.input_tokens), output_tokens=int(units.output_tokens or 0)))
+
+
 @dataclass(frozen=True, slots=True)
 class Plain:
-    """A wire whose answers must have the field `needs`."""
+    """A wire whose answers must have the field `needs`; `usage` finds in them what was used."""
 
     needs: str
+    usage: Callable[[Body], Usage | None] = counted
 
     @property
     def binary(self) -> bool:
@@ -49,14 +85,9 @@ class Plain:
             raise errors.UpstreamMalformed(
                 detail=f"an answer without `{self.needs}`: {said(body, reading.secret)}", status=200
             )
-        return Reply(body, usage_of(_told(fields)), None, request_id)
+        return Reply(body, self.usage(fields), None, request_id)
 
     def event(self, name: bytes, data: bytes, reading: Reading, request_id: str | None) -> Event:
         """Raises UpstreamMalformed: nothing was to be streamed."""
         del name, reading, request_id
         raise errors.UpstreamMalformed(detail=f"a stream where none was asked for: {data[:80]!r}", status=200)
-
-
-def _told(fields: Body) -> Told | None:
-    usage = fields.get("usage", _NULL)
-    return None if bytes(usage) == b"null" else read_told(usage)

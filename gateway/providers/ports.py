@@ -62,7 +62,8 @@ class Call:
 class Reply:
     """A complete answer: `body` is to be handed on as it came; `usage` is None when the upstream did not say.
 
-    `media_type` is what the body is: JSON, or sound. `dropped` names fields that could not be carried over.
+    `media_type` is what the body is: JSON, or sound. `dropped` names fields that could not be carried over. `text` is
+    what was generated, where the upstream did not say its usage: for an estimate.
     """
 
     body: bytes
@@ -71,6 +72,7 @@ class Reply:
     provider_request_id: str | None = None
     media_type: str = JSON
     dropped: tuple[str, ...] = ()
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)

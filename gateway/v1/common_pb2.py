@@ -22,21 +22,41 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17gateway/v1/common.proto\x12\ngateway.v1\"w\n\x07\x46\x61ilure\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\r\n\x05param\x18\x03 \x01(\t\x12\x13\n\x06status\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\x13\n\x06\x64\x65tail\x18\x05 \x01(\tH\x01\x88\x01\x01\x42\t\n\x07_statusB\t\n\x07_detail\"\x8b\x02\n\nTokenUsage\x12\r\n\x05input\x18\x01 \x01(\x03\x12\x0e\n\x06output\x18\x02 \x01(\x03\x12\x0e\n\x06\x63\x61\x63hed\x18\x03 \x01(\x03\x12\x11\n\treasoning\x18\x04 \x01(\x03\x12\x11\n\testimated\x18\x05 \x01(\x08\x12\x13\n\x0b\x63\x61\x63he_write\x18\x06 \x01(\x03\x12\x16\n\x0e\x63\x61\x63he_write_1h\x18\x07 \x01(\x03\x12\x13\n\x0b\x61udio_input\x18\x08 \x01(\x03\x12\x14\n\x0c\x61udio_output\x18\t \x01(\x03\x12\x13\n\x0bimage_input\x18\n \x01(\x03\x12\x14\n\x0cimage_output\x18\x0b \x01(\x03\x12\x0e\n\x06images\x18\x0c \x01(\x03\x12\x15\n\raudio_seconds\x18\r \x01(\x01*x\n\nDurability\x12\x1a\n\x16\x44URABILITY_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44URABILITY_OVERLAPPED\x10\x01\x12\x1a\n\x16\x44URABILITY_START_FIRST\x10\x02\x12\x17\n\x13\x44URABILITY_DEGRADED\x10\x03*\x9e\x01\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\x11\n\rSTATUS_QUEUED\x10\x01\x12\x16\n\x12STATUS_IN_PROGRESS\x10\x02\x12\x14\n\x10STATUS_COMPLETED\x10\x03\x12\x11\n\rSTATUS_FAILED\x10\x04\x12\x14\n\x10STATUS_CANCELLED\x10\x05\x12\x12\n\x0eSTATUS_EXPIRED\x10\x06\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17gateway/v1/common.proto\x12\ngateway.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\"w\n\x07\x46\x61ilure\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\r\n\x05param\x18\x03 \x01(\t\x12\x13\n\x06status\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\x13\n\x06\x64\x65tail\x18\x05 \x01(\tH\x01\x88\x01\x01\x42\t\n\x07_statusB\t\n\x07_detail\"\x8b\x02\n\nTokenUsage\x12\r\n\x05input\x18\x01 \x01(\x03\x12\x0e\n\x06output\x18\x02 \x01(\x03\x12\x0e\n\x06\x63\x61\x63hed\x18\x03 \x01(\x03\x12\x11\n\treasoning\x18\x04 \x01(\x03\x12\x11\n\testimated\x18\x05 \x01(\x08\x12\x13\n\x0b\x63\x61\x63he_write\x18\x06 \x01(\x03\x12\x16\n\x0e\x63\x61\x63he_write_1h\x18\x07 \x01(\x03\x12\x13\n\x0b\x61udio_input\x18\x08 \x01(\x03\x12\x14\n\x0c\x61udio_output\x18\t \x01(\x03\x12\x13\n\x0bimage_input\x18\n \x01(\x03\x12\x14\n\x0cimage_output\x18\x0b \x01(\x03\x12\x0e\n\x06images\x18\x0c \x01(\x03\x12\x15\n\raudio_seconds\x18\r \x01(\x01\"\xd4\x03\n\x0eGatewayOptions\x12+\n\x08\x64\x65\x61\x64line\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\ndurability\x18\x02 \x01(\x0e\x32\x16.gateway.v1.Durability\x12\x32\n\x04tags\x18\x03 \x03(\x0b\x32$.gateway.v1.GatewayOptions.TagsEntry\x12:\n\x08metadata\x18\x04 \x03(\x0b\x32(.gateway.v1.GatewayOptions.MetadataEntry\x12\x13\n\x06select\x18\x05 \x01(\tH\x00\x88\x01\x01\x12\x13\n\x06prefer\x18\x06 \x01(\tH\x01\x88\x01\x01\x12\x0f\n\x07\x65xclude\x18\x07 \x03(\t\x12\x19\n\x0cmax_cost_usd\x18\x08 \x01(\tH\x02\x88\x01\x01\x12\x13\n\x06strict\x18\t \x01(\x08H\x03\x88\x01\x01\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\t\n\x07_selectB\t\n\x07_preferB\x0f\n\r_max_cost_usdB\t\n\x07_strict\"\x80\x02\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x03\x12\x19\n\x11\x63ompletion_tokens\x18\x02 \x01(\x03\x12\x14\n\x0ctotal_tokens\x18\x03 \x01(\x03\x12>\n\x15prompt_tokens_details\x18\x04 \x01(\x0b\x32\x1f.gateway.v1.PromptTokensDetails\x12\x46\n\x19\x63ompletion_tokens_details\x18\x05 \x01(\x0b\x32#.gateway.v1.CompletionTokensDetails\x12\'\n\x06\x65xtras\x18\x0f \x01(\x0b\x32\x17.google.protobuf.Struct\"\x98\x01\n\x13PromptTokensDetails\x12\x1a\n\rcached_tokens\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12\x19\n\x0c\x61udio_tokens\x18\x02 \x01(\x03H\x01\x88\x01\x01\x12\'\n\x06\x65xtras\x18\x0f \x01(\x0b\x32\x17.google.protobuf.StructB\x10\n\x0e_cached_tokensB\x0f\n\r_audio_tokens\"\xb2\x02\n\x17\x43ompletionTokensDetails\x12\x1d\n\x10reasoning_tokens\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12\x19\n\x0c\x61udio_tokens\x18\x02 \x01(\x03H\x01\x88\x01\x01\x12\'\n\x1a\x61\x63\x63\x65pted_prediction_tokens\x18\x03 \x01(\x03H\x02\x88\x01\x01\x12\'\n\x1arejected_prediction_tokens\x18\x04 \x01(\x03H\x03\x88\x01\x01\x12\'\n\x06\x65xtras\x18\x0f \x01(\x0b\x32\x17.google.protobuf.StructB\x13\n\x11_reasoning_tokensB\x0f\n\r_audio_tokensB\x1d\n\x1b_accepted_prediction_tokensB\x1d\n\x1b_rejected_prediction_tokens\"\xaf\x02\n\x06Served\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x10\n\x08provider\x18\x03 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x04 \x01(\x05\x12\x0c\n\x04rule\x18\x05 \x01(\t\x12\x15\n\rrules_version\x18\x06 \x01(\t\x12\x15\n\x08\x63ost_usd\x18\x07 \x01(\tH\x00\x88\x01\x01\x12\x18\n\x0boverhead_ms\x18\x08 \x01(\x01H\x01\x88\x01\x01\x12*\n\ndurability\x18\t \x01(\x0e\x32\x16.gateway.v1.Durability\x12\x13\n\x0bworkflow_id\x18\n \x01(\t\x12\x10\n\x08trace_id\x18\x0b \x01(\t\x12\x18\n\x10registry_version\x18\x0c \x01(\tB\x0b\n\t_cost_usdB\x0e\n\x0c_overhead_ms*x\n\nDurability\x12\x1a\n\x16\x44URABILITY_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44URABILITY_OVERLAPPED\x10\x01\x12\x1a\n\x16\x44URABILITY_START_FIRST\x10\x02\x12\x17\n\x13\x44URABILITY_DEGRADED\x10\x03*\x9e\x01\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\x11\n\rSTATUS_QUEUED\x10\x01\x12\x16\n\x12STATUS_IN_PROGRESS\x10\x02\x12\x14\n\x10STATUS_COMPLETED\x10\x03\x12\x11\n\rSTATUS_FAILED\x10\x04\x12\x14\n\x10STATUS_CANCELLED\x10\x05\x12\x12\n\x0eSTATUS_EXPIRED\x10\x06\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'gateway.v1.common_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DURABILITY']._serialized_start=430
-  _globals['_DURABILITY']._serialized_end=550
-  _globals['_STATUS']._serialized_start=553
-  _globals['_STATUS']._serialized_end=711
-  _globals['_FAILURE']._serialized_start=39
-  _globals['_FAILURE']._serialized_end=158
-  _globals['_TOKENUSAGE']._serialized_start=161
-  _globals['_TOKENUSAGE']._serialized_end=428
+  _globals['_GATEWAYOPTIONS_TAGSENTRY']._loaded_options = None
+  _globals['_GATEWAYOPTIONS_TAGSENTRY']._serialized_options = b'8\001'
+  _globals['_GATEWAYOPTIONS_METADATAENTRY']._loaded_options = None
+  _globals['_GATEWAYOPTIONS_METADATAENTRY']._serialized_options = b'8\001'
+  _globals['_DURABILITY']._serialized_start=1992
+  _globals['_DURABILITY']._serialized_end=2112
+  _globals['_STATUS']._serialized_start=2115
+  _globals['_STATUS']._serialized_end=2273
+  _globals['_FAILURE']._serialized_start=101
+  _globals['_FAILURE']._serialized_end=220
+  _globals['_TOKENUSAGE']._serialized_start=223
+  _globals['_TOKENUSAGE']._serialized_end=490
+  _globals['_GATEWAYOPTIONS']._serialized_start=493
+  _globals['_GATEWAYOPTIONS']._serialized_end=961
+  _globals['_GATEWAYOPTIONS_TAGSENTRY']._serialized_start=819
+  _globals['_GATEWAYOPTIONS_TAGSENTRY']._serialized_end=862
+  _globals['_GATEWAYOPTIONS_METADATAENTRY']._serialized_start=864
+  _globals['_GATEWAYOPTIONS_METADATAENTRY']._serialized_end=911
+  _globals['_USAGE']._serialized_start=964
+  _globals['_USAGE']._serialized_end=1220
+  _globals['_PROMPTTOKENSDETAILS']._serialized_start=1223
+  _globals['_PROMPTTOKENSDETAILS']._serialized_end=1375
+  _globals['_COMPLETIONTOKENSDETAILS']._serialized_start=1378
+  _globals['_COMPLETIONTOKENSDETAILS']._serialized_end=1684
+  _globals['_SERVED']._serialized_start=1687
+  _globals['_SERVED']._serialized_end=1990
 # @@protoc_insertion_point(module_scope)

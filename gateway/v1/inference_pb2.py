@@ -23,11 +23,14 @@ _sym_db = _symbol_database.Default()
 
 
 from gateway.v1 import common_pb2 as gateway_dot_v1_dot_common__pb2
-from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from gateway.v1 import completions_pb2 as gateway_dot_v1_dot_completions__pb2
+from gateway.v1 import embeddings_pb2 as gateway_dot_v1_dot_embeddings__pb2
+from gateway.v1 import moderations_pb2 as gateway_dot_v1_dot_moderations__pb2
+from gateway.v1 import rerank_pb2 as gateway_dot_v1_dot_rerank__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1agateway/v1/inference.proto\x12\ngateway.v1\x1a\x17gateway/v1/common.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xc0\n\n\x0b\x43hatRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12)\n\x08messages\x18\x02 \x03(\x0b\x32\x17.gateway.v1.ChatMessage\x12\x1f\n\x05tools\x18\x03 \x03(\x0b\x32\x10.gateway.v1.Tool\x12+\n\x0btool_choice\x18\x04 \x01(\x0b\x32\x16.gateway.v1.ToolChoice\x12 \n\x13parallel_tool_calls\x18\x05 \x01(\x08H\x00\x88\x01\x01\x12\x33\n\x0fresponse_format\x18\x06 \x01(\x0b\x32\x1a.gateway.v1.ResponseFormat\x12\x18\n\x0btemperature\x18\x07 \x01(\x01H\x01\x88\x01\x01\x12\x12\n\x05top_p\x18\x08 \x01(\x01H\x02\x88\x01\x01\x12\x1e\n\x11\x66requency_penalty\x18\t \x01(\x01H\x03\x88\x01\x01\x12\x1d\n\x10presence_penalty\x18\n \x01(\x01H\x04\x88\x01\x01\x12\x17\n\nmax_tokens\x18\x0b \x01(\x03H\x05\x88\x01\x01\x12\"\n\x15max_completion_tokens\x18\x0c \x01(\x03H\x06\x88\x01\x01\x12\x0e\n\x01n\x18\r \x01(\x03H\x07\x88\x01\x01\x12\x11\n\x04seed\x18\x0e \x01(\x03H\x08\x88\x01\x01\x12\x0c\n\x04stop\x18\x0f \x03(\t\x12:\n\nlogit_bias\x18\x10 \x03(\x0b\x32&.gateway.v1.ChatRequest.LogitBiasEntry\x12\x15\n\x08logprobs\x18\x11 \x01(\x08H\t\x88\x01\x01\x12\x19\n\x0ctop_logprobs\x18\x12 \x01(\x03H\n\x88\x01\x01\x12\x1d\n\x10reasoning_effort\x18\x13 \x01(\tH\x0b\x88\x01\x01\x12\x16\n\tverbosity\x18\x14 \x01(\tH\x0c\x88\x01\x01\x12\x12\n\nmodalities\x18\x15 \x03(\t\x12&\n\x05\x61udio\x18\x16 \x01(\x0b\x32\x17.gateway.v1.AudioOutput\x12\x11\n\x04user\x18\x17 \x01(\tH\r\x88\x01\x01\x12\x37\n\x08metadata\x18\x18 \x03(\x0b\x32%.gateway.v1.ChatRequest.MetadataEntry\x12\x12\n\x05store\x18\x19 \x01(\x08H\x0e\x88\x01\x01\x12\x19\n\x0cservice_tier\x18\x1a \x01(\tH\x0f\x88\x01\x01\x12\x1d\n\x10prompt_cache_key\x18\x1b \x01(\tH\x10\x88\x01\x01\x12\x1e\n\x11safety_identifier\x18\x1c \x01(\tH\x11\x88\x01\x01\x12+\n\x07gateway\x18\x1e \x01(\x0b\x32\x1a.gateway.v1.GatewayOptions\x12\'\n\x06\x65xtras\x18\x1f \x01(\x0b\x32\x17.google.protobuf.Struct\x1a\x30\n\x0eLogitBiasEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x16\n\x14_parallel_tool_callsB\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\x14\n\x12_frequency_penaltyB\x13\n\x11_presence_penaltyB\r\n\x0b_max_tokensB\x18\n\x16_max_completion_tokensB\x04\n\x02_nB\x07\n\x05_seedB\x0b\n\t_logprobsB\x0f\n\r_top_logprobsB\x13\n\x11_reasoning_effortB\x0c\n\n_verbosityB\x07\n\x05_userB\x08\n\x06_storeB\x0f\n\r_service_tierB\x13\n\x11_prompt_cache_keyB\x14\n\x12_safety_identifier\":\n\x11\x43hatStreamRequest\x12%\n\x04\x63hat\x18\x01 \x01(\x0b\x32\x17.gateway.v1.ChatRequest\"\xb4\x03\n\x0eGatewayOptions\x12+\n\x08\x64\x65\x61\x64line\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\ndurability\x18\x02 \x01(\x0e\x32\x16.gateway.v1.Durability\x12\x32\n\x04tags\x18\x03 \x03(\x0b\x32$.gateway.v1.GatewayOptions.TagsEntry\x12:\n\x08metadata\x18\x04 \x03(\x0b\x32(.gateway.v1.GatewayOptions.MetadataEntry\x12\x13\n\x06select\x18\x05 \x01(\tH\x00\x88\x01\x01\x12\x13\n\x06prefer\x18\x06 \x01(\tH\x01\x88\x01\x01\x12\x0f\n\x07\x65xclude\x18\x07 \x03(\t\x12\x19\n\x0cmax_cost_usd\x18\x08 \x01(\tH\x02\x88\x01\x01\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\t\n\x07_selectB\t\n\x07_preferB\x0f\n\r_max_cost_usd\"\xd8\x02\n\x0b\x43hatMessage\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x14\n\x07\x63ontent\x18\x02 \x01(\tH\x00\x88\x01\x01\x12&\n\x05parts\x18\x03 \x03(\x0b\x32\x17.gateway.v1.ContentPart\x12\x11\n\x04name\x18\x04 \x01(\tH\x01\x88\x01\x01\x12(\n\ntool_calls\x18\x05 \x03(\x0b\x32\x14.gateway.v1.ToolCall\x12\x19\n\x0ctool_call_id\x18\x06 \x01(\tH\x02\x88\x01\x01\x12\x14\n\x07refusal\x18\x07 \x01(\tH\x03\x88\x01\x01\x12\x1e\n\x11reasoning_content\x18\x08 \x01(\tH\x04\x88\x01\x01\x12\'\n\x06\x65xtras\x18\x0f \x01(\x0b\x32\x17.google.protobuf.StructB\n\n\x08_contentB\x07\n\x05_nameB\x0f\n\r_tool_call_idB\n\n\x08_refusalB\x14\n\x12_reasoning_content\"\xdd\x01\n\x0b\x43ontentPart\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12)\n\timage_url\x18\x02 \x01(\x0b\x32\x14.gateway.v1.ImageUrlH\x00\x12-\n\x0binput_audio\x18\x03 \x01(\x0b\x32\x16.gateway.v1.InputAudioH\x00\x12 \n\x04\x66ile\x18\x04 \x01(\x0b\x32\x10.gateway.v1.FileH\x00\x12\x11\n\x07refusal\x18\x05 \x01(\tH\x00\x12\'\n\x06\x65xtras\x18\x0f \x01(\x0b\x32\x17.google.protobuf.StructB\x06\n\x04part\"7\n\x08ImageUrl\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x13\n\x06\x64\x65tail\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\t\n\x07_detail\"*\n\nInputAudio\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x02 \x01(\t\"r\n\x04\x46ile\x12\x14\n\x07\x66ile_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x15\n\x08\x66ilename\x18\x02 \x01(\tH\x01\x88\x01\x01\x12\x16\n\tfile_data\x18\x03 \x01(\tH\x02\x88\x01\x01\x42\n\n\x08_file_idB\x0b\n\t_filenameB\x0c\n\n_file_data\",\n\x0b\x41udioOutput\x12\r\n\x05voice\x18\x01 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x02 \x01(\t\"\x8b\x01\n\x04Tool\x12(\n\x08\x66unction\x18\x01 \x01(\x0b\x32\x14.gateway.v1.FunctionH\x00\x12(\n\x06\x63ustom\x18\x02 \x01(\x0b\x32\x16.gateway.v1.CustomToolH\x00\x12\'\n\x06\x65xtras\x18\x0f \x01(\x0b\x32\x17.google.protobuf.StructB\x06\n\x04tool\"\xb8\x01\n\x08\x46unction\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x18\n\x0b\x64\x65scription\x18\x02 \x01(\tH\x00\x88\x01\x01\x12+\n\nparameters\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x13\n\x06strict\x18\x04 \x01(\x08H\x01\x88\x01\x01\x12\'\n\x06\x65xtras\x18\x0f \x01(\x0b\x32\x17.google.protobuf.StructB\x0e\n\x0c_descriptionB\t\n\x07_strict\"m\n\nCustomTool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x18\n\x0b\x64\x65scription\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\'\n\x06\x66ormat\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructB\x0e\n\x0c_description\"h\n\nToolChoice\x12*\n\x04mode\x18\x01 \x01(\x0e\x32\x1a.gateway.v1.ToolChoiceModeH\x00\x12\x12\n\x08\x66unction\x18\x02 \x01(\tH\x00\x12\x10\n\x06\x63ustom\x18\x03 \x01(\tH\x00\x42\x08\n\x06\x63hoice\"K\n\x0eResponseFormat\x12\x0c\n\x04type\x18\x01 \x01(\t\x12+\n\x0bjson_schema\x18\x02 \x01(\x0b\x32\x16.gateway.v1.JsonSchema\"\x8d\x01\n\nJsonSchema\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x18\n\x0b\x64\x65scription\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\'\n\x06schema\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x13\n\x06strict\x18\x04 \x01(\x08H\x01\x88\x01\x01\x42\x0e\n\x0c_descriptionB\t\n\x07_strict\"\xc3\x01\n\x08ToolCall\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12*\n\x08\x66unction\x18\x03 \x01(\x0b\x32\x18.gateway.v1.FunctionCall\x12*\n\x06\x63ustom\x18\x04 \x01(\x0b\x32\x1a.gateway.v1.CustomToolCall\x12\x12\n\x05index\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\'\n\x06\x65xtras\x18\x0f \x01(\x0b\x32\x17.google.protobuf.StructB\x08\n\x06_index\"X\n\x0c\x46unctionCall\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\targuments\x18\x02 \x01(\t\x12\'\n\x06\x65xtras\x18\x0f \x01(\x0b\x32\x17.google.protobuf.Struct\"V\n\x0e\x43ustomToolCall\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05input\x18\x02 \x01(\t\x12\'\n\x06\x65xtras\x18\x0f \x01(\x0b\x32\x17.google.protobuf.Struct\"\xb2\x02\n\x0c\x43hatResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x03\x12\r\n\x05model\x18\x03 \x01(\t\x12#\n\x07\x63hoices\x18\x04 \x03(\x0b\x32\x12.gateway.v1.Choice\x12 \n\x05usage\x18\x05 \x01(\x0b\x32\x11.gateway.v1.Usage\x12\x1f\n\x12system_fingerprint\x18\x06 \x01(\tH\x00\x88\x01\x01\x12\x19\n\x0cservice_tier\x18\x07 \x01(\tH\x01\x88\x01\x01\x12\"\n\x06served\x18\n \x01(\x0b\x32\x12.gateway.v1.Served\x12\'\n\x06\x65xtras\x18\x0f \x01(\x0b\x32\x17.google.protobuf.StructB\x15\n\x13_system_fingerprintB\x0f\n\r_service_tier\"\xa9\x01\n\x06\x43hoice\x12\r\n\x05index\x18\x01 \x01(\x03\x12(\n\x07message\x18\x02 \x01(\x0b\x32\x17.gateway.v1.ChatMessage\x12\x15\n\rfinish_reason\x18\x03 \x01(\t\x12&\n\x08logprobs\x18\x04 \x01(\x0b\x32\x14.gateway.v1.Logprobs\x12\'\n\x06\x65xtras\x18\x0f \x01(\x0b\x32\x17.google.protobuf.Struct\"k\n\x12\x43hatStreamResponse\x12&\n\x05\x63hunk\x18\x01 \x01(\x0b\x32\x15.gateway.v1.ChatChunkH\x00\x12$\n\x06served\x18\x02 \x01(\x0b\x32\x12.gateway.v1.ServedH\x00\x42\x07\n\x05\x65vent\"\x90\x02\n\tChatChunk\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x03\x12\r\n\x05model\x18\x03 \x01(\t\x12(\n\x07\x63hoices\x18\x04 \x03(\x0b\x32\x17.gateway.v1.ChunkChoice\x12 \n\x05usage\x18\x05 \x01(\x0b\x32\x11.gateway.v1.Usage\x12\x1f\n\x12system_fingerprint\x18\x06 \x01(\tH\x00\x88\x01\x01\x12\x19\n\x0cservice_tier\x18\x07 \x01(\tH\x01\x88\x01\x01\x12\'\n\x06\x65xtras\x18\x0f \x01(\x0b\x32\x17.google.protobuf.StructB\x15\n\x13_system_fingerprintB\x0f\n\r_service_tier\"\xa6\x01\n\x0b\x43hunkChoice\x12\r\n\x05index\x18\x01 \x01(\x03\x12 \n\x05\x64\x65lta\x18\x02 \x01(\x0b\x32\x11.gateway.v1.Delta\x12\x15\n\rfinish_reason\x18\x03 \x01(\t\x12&\n\x08logprobs\x18\x04 \x01(\x0b\x32\x14.gateway.v1.Logprobs\x12\'\n\x06\x65xtras\x18\x0f \x01(\x0b\x32\x17.google.protobuf.Struct\"\xe2\x01\n\x05\x44\x65lta\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x14\n\x07\x63ontent\x18\x02 \x01(\tH\x00\x88\x01\x01\x12(\n\ntool_calls\x18\x03 \x03(\x0b\x32\x14.gateway.v1.ToolCall\x12\x14\n\x07refusal\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\x1e\n\x11reasoning_content\x18\x05 \x01(\tH\x02\x88\x01\x01\x12\'\n\x06\x65xtras\x18\x0f \x01(\x0b\x32\x17.google.protobuf.StructB\n\n\x08_contentB\n\n\x08_refusalB\x14\n\x12_reasoning_content\"`\n\x08Logprobs\x12)\n\x07\x63ontent\x18\x01 \x03(\x0b\x32\x18.gateway.v1.TokenLogprob\x12)\n\x07refusal\x18\x02 \x03(\x0b\x32\x18.gateway.v1.TokenLogprob\"x\n\x0cTokenLogprob\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0f\n\x07logprob\x18\x02 \x01(\x01\x12\x10\n\x03raw\x18\x03 \x01(\x0cH\x00\x88\x01\x01\x12.\n\x0ctop_logprobs\x18\x04 \x03(\x0b\x32\x18.gateway.v1.TokenLogprobB\x06\n\x04_raw\"\x80\x02\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x03\x12\x19\n\x11\x63ompletion_tokens\x18\x02 \x01(\x03\x12\x14\n\x0ctotal_tokens\x18\x03 \x01(\x03\x12>\n\x15prompt_tokens_details\x18\x04 \x01(\x0b\x32\x1f.gateway.v1.PromptTokensDetails\x12\x46\n\x19\x63ompletion_tokens_details\x18\x05 \x01(\x0b\x32#.gateway.v1.CompletionTokensDetails\x12\'\n\x06\x65xtras\x18\x0f \x01(\x0b\x32\x17.google.protobuf.Struct\"\x98\x01\n\x13PromptTokensDetails\x12\x1a\n\rcached_tokens\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12\x19\n\x0c\x61udio_tokens\x18\x02 \x01(\x03H\x01\x88\x01\x01\x12\'\n\x06\x65xtras\x18\x0f \x01(\x0b\x32\x17.google.protobuf.StructB\x10\n\x0e_cached_tokensB\x0f\n\r_audio_tokens\"\xb2\x02\n\x17\x43ompletionTokensDetails\x12\x1d\n\x10reasoning_tokens\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12\x19\n\x0c\x61udio_tokens\x18\x02 \x01(\x03H\x01\x88\x01\x01\x12\'\n\x1a\x61\x63\x63\x65pted_prediction_tokens\x18\x03 \x01(\x03H\x02\x88\x01\x01\x12\'\n\x1arejected_prediction_tokens\x18\x04 \x01(\x03H\x03\x88\x01\x01\x12\'\n\x06\x65xtras\x18\x0f \x01(\x0b\x32\x17.google.protobuf.StructB\x13\n\x11_reasoning_tokensB\x0f\n\r_audio_tokensB\x1d\n\x1b_accepted_prediction_tokensB\x1d\n\x1b_rejected_prediction_tokens\"\xaf\x02\n\x06Served\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x10\n\x08provider\x18\x03 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x04 \x01(\x05\x12\x0c\n\x04rule\x18\x05 \x01(\t\x12\x15\n\rrules_version\x18\x06 \x01(\t\x12\x15\n\x08\x63ost_usd\x18\x07 \x01(\tH\x00\x88\x01\x01\x12\x18\n\x0boverhead_ms\x18\x08 \x01(\x01H\x01\x88\x01\x01\x12*\n\ndurability\x18\t \x01(\x0e\x32\x16.gateway.v1.Durability\x12\x13\n\x0bworkflow_id\x18\n \x01(\t\x12\x10\n\x08trace_id\x18\x0b \x01(\t\x12\x18\n\x10registry_version\x18\x0c \x01(\tB\x0b\n\t_cost_usdB\x0e\n\x0c_overhead_ms*\x87\x01\n\x0eToolChoiceMode\x12 \n\x1cTOOL_CHOICE_MODE_UNSPECIFIED\x10\x00\x12\x19\n\x15TOOL_CHOICE_MODE_NONE\x10\x01\x12\x19\n\x15TOOL_CHOICE_MODE_AUTO\x10\x02\x12\x1d\n\x19TOOL_CHOICE_MODE_REQUIRED\x10\x03\x32\x9c\x01\n\x10InferenceService\x12\x39\n\x04\x43hat\x12\x17.gateway.v1.ChatRequest\x1a\x18.gateway.v1.ChatResponse\x12M\n\nChatStream\x12\x1d.gateway.v1.ChatStreamRequest\x1a\x1e.gateway.v1.ChatStreamResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1agateway/v1/inference.proto\x12\ngateway.v1\x1a\x17gateway/v1/common.proto\x1a\x1cgateway/v1/completions.proto\x1a\x1bgateway/v1/embeddings.proto\x1a\x1cgateway/v1/moderations.proto\x1a\x17gateway/v1/rerank.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xc0\n\n\x0b\x43hatRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12)\n\x08messages\x18\x02 \x03(\x0b\x32\x17.gateway.v1.ChatMessage\x12\x1f\n\x05tools\x18\x03 \x03(\x0b\x32\x10.gateway.v1.Tool\x12+\n\x0btool_choice\x18\x04 \x01(\x0b\x32\x16.gateway.v1.ToolChoice\x12 \n\x13parallel_tool_calls\x18\x05 \x01(\x08H\x00\x88\x01\x01\x12\x33\n\x0fresponse_format\x18\x06 \x01(\x0b\x32\x1a.gateway.v1.ResponseFormat\x12\x18\n\x0btemperature\x18\x07 \x01(\x01H\x01\x88\x01\x01\x12\x12\n\x05top_p\x18\x08 \x01(\x01H\x02\x88\x01\x01\x12\x1e\n\x11\x66requency_penalty\x18\t \x01(\x01H\x03\x88\x01\x01\x12\x1d\n\x10presence_penalty\x18\n \x01(\x01H\x04\x88\x01\x01\x12\x17\n\nmax_tokens\x18\x0b \x01(\x03H\x05\x88\x01\x01\x12\"\n\x15max_completion_tokens\x18\x0c \x01(\x03H\x06\x88\x01\x01\x12\x0e\n\x01n\x18\r \x01(\x03H\x07\x88\x01\x01\x12\x11\n\x04seed\x18\x0e \x01(\x03H\x08\x88\x01\x01\x12\x0c\n\x04stop\x18\x0f \x03(\t\x12:\n\nlogit_bias\x18\x10 \x03(\x0b\x32&.gateway.v1.ChatRequest.LogitBiasEntry\x12\x15\n\x08logprobs\x18\x11 \x01(\x08H\t\x88\x01\x01\x12\x19\n\x0ctop_logprobs\x18\x12 \x01(\x03H\n\x88\x01\x01\x12\x1d\n\x10reasoning_effort\x18\x13 \x01(\tH\x0b\x88\x01\x01\x12\x16\n\tverbosity\x18\x14 \x01(\tH\x0c\x88\x01\x01\x12\x12\n\nmodalities\x18\x15 \x03(\t\x12&\n\x05\x61udio\x18\x16 \x01(\x0b\x32\x17.gateway.v1.AudioOutput\x12\x11\n\x04user\x18\x17 \x01(\tH\r\x88\x01\x01\x12\x37\n\x08metadata\x18\x18 \x03(\x0b\x32%.gateway.v1.ChatRequest.MetadataEntry\x12\x12\n\x05store\x18\x19 \x01(\x08H\x0e\x88\x01\x01\x12\x19\n\x0cservice_tier\x18\x1a \x01(\tH\x0f\x88\x01\x01\x12\x1d\n\x10prompt_cache_key\x18\x1b \x01(\tH\x10\x88\x01\x01\x12\x1e\n\x11safety_identifier\x18\x1c \x01(\tH\x11\x88\x01\x01\x12+\n\x07gateway\x18\x1e \x01(\x0b\x32\x1a.gateway.v1.GatewayOptions\x12\'\n\x06\x65xtras\x18\x1f \x01(\x0b\x32\x17.google.protobuf.Struct\x1a\x30\n\x0eLogitBiasEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x16\n\x14_parallel_tool_callsB\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\x14\n\x12_frequency_penaltyB\x13\n\x11_presence_penaltyB\r\n\x0b_max_tokensB\x18\n\x16_max_completion_tokensB\x04\n\x02_nB\x07\n\x05_seedB\x0b\n\t_logprobsB\x0f\n\r_top_logprobsB\x13\n\x11_reasoning_effortB\x0c\n\n_verbosityB\x07\n\x05_userB\x08\n\x06_storeB\x0f\n\r_service_tierB\x13\n\x11_prompt_cache_keyB\x14\n\x12_safety_identifier\":\n\x11\x43hatStreamRequest\x12%\n\x04\x63hat\x18\x01 \x01(\x0b\x32\x17.gateway.v1.ChatRequest\"\xd8\x02\n\x0b\x43hatMessage\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x14\n\x07\x63ontent\x18\x02 \x01(\tH\x00\x88\x01\x01\x12&\n\x05parts\x18\x03 \x03(\x0b\x32\x17.gateway.v1.ContentPart\x12\x11\n\x04name\x18\x04 \x01(\tH\x01\x88\x01\x01\x12(\n\ntool_calls\x18\x05 \x03(\x0b\x32\x14.gateway.v1.ToolCall\x12\x19\n\x0ctool_call_id\x18\x06 \x01(\tH\x02\x88\x01\x01\x12\x14\n\x07refusal\x18\x07 \x01(\tH\x03\x88\x01\x01\x12\x1e\n\x11reasoning_content\x18\x08 \x01(\tH\x04\x88\x01\x01\x12\'\n\x06\x65xtras\x18\x0f \x01(\x0b\x32\x17.google.protobuf.StructB\n\n\x08_contentB\x07\n\x05_nameB\x0f\n\r_tool_call_idB\n\n\x08_refusalB\x14\n\x12_reasoning_content\"\xdd\x01\n\x0b\x43ontentPart\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12)\n\timage_url\x18\x02 \x01(\x0b\x32\x14.gateway.v1.ImageUrlH\x00\x12-\n\x0binput_audio\x18\x03 \x01(\x0b\x32\x16.gateway.v1.InputAudioH\x00\x12 \n\x04\x66ile\x18\x04 \x01(\x0b\x32\x10.gateway.v1.FileH\x00\x12\x11\n\x07refusal\x18\x05 \x01(\tH\x00\x12\'\n\x06\x65xtras\x18\x0f \x01(\x0b\x32\x17.google.protobuf.StructB\x06\n\x04part\"7\n\x08ImageUrl\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x13\n\x06\x64\x65tail\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\t\n\x07_detail\"*\n\nInputAudio\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x02 \x01(\t\"r\n\x04\x46ile\x12\x14\n\x07\x66ile_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x15\n\x08\x66ilename\x18\x02 \x01(\tH\x01\x88\x01\x01\x12\x16\n\tfile_data\x18\x03 \x01(\tH\x02\x88\x01\x01\x42\n\n\x08_file_idB\x0b\n\t_filenameB\x0c\n\n_file_data\",\n\x0b\x41udioOutput\x12\r\n\x05voice\x18\x01 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x02 \x01(\t\"\x8b\x01\n\x04Tool\x12(\n\x08\x66unction\x18\x01 \x01(\x0b\x32\x14.gateway.v1.FunctionH\x00\x12(\n\x06\x63ustom\x18\x02 \x01(\x0b\x32\x16.gateway.v1.CustomToolH\x00\x12\'\n\x06\x65xtras\x18\x0f \x01(\x0b\x32\x17.google.protobuf.StructB\x06\n\x04tool\"\xb8\x01\n\x08\x46unction\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x18\n\x0b\x64\x65scription\x18\x02 \x01(\tH\x00\x88\x01\x01\x12+\n\nparameters\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x13\n\x06strict\x18\x04 \x01(\x08H\x01\x88\x01\x01\x12\'\n\x06\x65xtras\x18\x0f \x01(\x0b\x32\x17.google.protobuf.StructB\x0e\n\x0c_descriptionB\t\n\x07_strict\"m\n\nCustomTool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x18\n\x0b\x64\x65scription\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\'\n\x06\x66ormat\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructB\x0e\n\x0c_description\"h\n\nToolChoice\x12*\n\x04mode\x18\x01 \x01(\x0e\x32\x1a.gateway.v1.ToolChoiceModeH\x00\x12\x12\n\x08\x66unction\x18\x02 \x01(\tH\x00\x12\x10\n\x06\x63ustom\x18\x03 \x01(\tH\x00\x42\x08\n\x06\x63hoice\"K\n\x0eResponseFormat\x12\x0c\n\x04type\x18\x01 \x01(\t\x12+\n\x0bjson_schema\x18\x02 \x01(\x0b\x32\x16.gateway.v1.JsonSchema\"\x8d\x01\n\nJsonSchema\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x18\n\x0b\x64\x65scription\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\'\n\x06schema\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x13\n\x06strict\x18\x04 \x01(\x08H\x01\x88\x01\x01\x42\x0e\n\x0c_descriptionB\t\n\x07_strict\"\xc3\x01\n\x08ToolCall\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12*\n\x08\x66unction\x18\x03 \x01(\x0b\x32\x18.gateway.v1.FunctionCall\x12*\n\x06\x63ustom\x18\x04 \x01(\x0b\x32\x1a.gateway.v1.CustomToolCall\x12\x12\n\x05index\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\'\n\x06\x65xtras\x18\x0f \x01(\x0b\x32\x17.google.protobuf.StructB\x08\n\x06_index\"X\n\x0c\x46unctionCall\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\targuments\x18\x02 \x01(\t\x12\'\n\x06\x65xtras\x18\x0f \x01(\x0b\x32\x17.google.protobuf.Struct\"V\n\x0e\x43ustomToolCall\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05input\x18\x02 \x01(\t\x12\'\n\x06\x65xtras\x18\x0f \x01(\x0b\x32\x17.google.protobuf.Struct\"\xb2\x02\n\x0c\x43hatResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x03\x12\r\n\x05model\x18\x03 \x01(\t\x12#\n\x07\x63hoices\x18\x04 \x03(\x0b\x32\x12.gateway.v1.Choice\x12 \n\x05usage\x18\x05 \x01(\x0b\x32\x11.gateway.v1.Usage\x12\x1f\n\x12system_fingerprint\x18\x06 \x01(\tH\x00\x88\x01\x01\x12\x19\n\x0cservice_tier\x18\x07 \x01(\tH\x01\x88\x01\x01\x12\"\n\x06served\x18\n \x01(\x0b\x32\x12.gateway.v1.Served\x12\'\n\x06\x65xtras\x18\x0f \x01(\x0b\x32\x17.google.protobuf.StructB\x15\n\x13_system_fingerprintB\x0f\n\r_service_tier\"\xa9\x01\n\x06\x43hoice\x12\r\n\x05index\x18\x01 \x01(\x03\x12(\n\x07message\x18\x02 \x01(\x0b\x32\x17.gateway.v1.ChatMessage\x12\x15\n\rfinish_reason\x18\x03 \x01(\t\x12&\n\x08logprobs\x18\x04 \x01(\x0b\x32\x14.gateway.v1.Logprobs\x12\'\n\x06\x65xtras\x18\x0f \x01(\x0b\x32\x17.google.protobuf.Struct\"k\n\x12\x43hatStreamResponse\x12&\n\x05\x63hunk\x18\x01 \x01(\x0b\x32\x15.gateway.v1.ChatChunkH\x00\x12$\n\x06served\x18\x02 \x01(\x0b\x32\x12.gateway.v1.ServedH\x00\x42\x07\n\x05\x65vent\"\x90\x02\n\tChatChunk\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x03\x12\r\n\x05model\x18\x03 \x01(\t\x12(\n\x07\x63hoices\x18\x04 \x03(\x0b\x32\x17.gateway.v1.ChunkChoice\x12 \n\x05usage\x18\x05 \x01(\x0b\x32\x11.gateway.v1.Usage\x12\x1f\n\x12system_fingerprint\x18\x06 \x01(\tH\x00\x88\x01\x01\x12\x19\n\x0cservice_tier\x18\x07 \x01(\tH\x01\x88\x01\x01\x12\'\n\x06\x65xtras\x18\x0f \x01(\x0b\x32\x17.google.protobuf.StructB\x15\n\x13_system_fingerprintB\x0f\n\r_service_tier\"\xa6\x01\n\x0b\x43hunkChoice\x12\r\n\x05index\x18\x01 \x01(\x03\x12 \n\x05\x64\x65lta\x18\x02 \x01(\x0b\x32\x11.gateway.v1.Delta\x12\x15\n\rfinish_reason\x18\x03 \x01(\t\x12&\n\x08logprobs\x18\x04 \x01(\x0b\x32\x14.gateway.v1.Logprobs\x12\'\n\x06\x65xtras\x18\x0f \x01(\x0b\x32\x17.google.protobuf.Struct\"\xe2\x01\n\x05\x44\x65lta\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x14\n\x07\x63ontent\x18\x02 \x01(\tH\x00\x88\x01\x01\x12(\n\ntool_calls\x18\x03 \x03(\x0b\x32\x14.gateway.v1.ToolCall\x12\x14\n\x07refusal\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\x1e\n\x11reasoning_content\x18\x05 \x01(\tH\x02\x88\x01\x01\x12\'\n\x06\x65xtras\x18\x0f \x01(\x0b\x32\x17.google.protobuf.StructB\n\n\x08_contentB\n\n\x08_refusalB\x14\n\x12_reasoning_content\"`\n\x08Logprobs\x12)\n\x07\x63ontent\x18\x01 \x03(\x0b\x32\x18.gateway.v1.TokenLogprob\x12)\n\x07refusal\x18\x02 \x03(\x0b\x32\x18.gateway.v1.TokenLogprob\"x\n\x0cTokenLogprob\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0f\n\x07logprob\x18\x02 \x01(\x01\x12\x10\n\x03raw\x18\x03 \x01(\x0cH\x00\x88\x01\x01\x12.\n\x0ctop_logprobs\x18\x04 \x03(\x0b\x32\x18.gateway.v1.TokenLogprobB\x06\n\x04_raw*\x87\x01\n\x0eToolChoiceMode\x12 \n\x1cTOOL_CHOICE_MODE_UNSPECIFIED\x10\x00\x12\x19\n\x15TOOL_CHOICE_MODE_NONE\x10\x01\x12\x19\n\x15TOOL_CHOICE_MODE_AUTO\x10\x02\x12\x1d\n\x19TOOL_CHOICE_MODE_REQUIRED\x10\x03\x32\x84\x04\n\x10InferenceService\x12\x39\n\x04\x43hat\x12\x17.gateway.v1.ChatRequest\x1a\x18.gateway.v1.ChatResponse\x12M\n\nChatStream\x12\x1d.gateway.v1.ChatStreamRequest\x1a\x1e.gateway.v1.ChatStreamResponse0\x01\x12\x45\n\x08\x43omplete\x12\x1b.gateway.v1.CompleteRequest\x1a\x1c.gateway.v1.CompleteResponse\x12Y\n\x0e\x43ompleteStream\x12!.gateway.v1.CompleteStreamRequest\x1a\".gateway.v1.CompleteStreamResponse0\x01\x12<\n\x05\x45mbed\x12\x18.gateway.v1.EmbedRequest\x1a\x19.gateway.v1.EmbedResponse\x12?\n\x06Rerank\x12\x19.gateway.v1.RerankRequest\x1a\x1a.gateway.v1.RerankResponse\x12\x45\n\x08Moderate\x12\x1b.gateway.v1.ModerateRequest\x1a\x1c.gateway.v1.ModerateResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,80 +41,62 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHATREQUEST_LOGITBIASENTRY']._serialized_options = b'8\001'
   _globals['_CHATREQUEST_METADATAENTRY']._loaded_options = None
   _globals['_CHATREQUEST_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_GATEWAYOPTIONS_TAGSENTRY']._loaded_options = None
-  _globals['_GATEWAYOPTIONS_TAGSENTRY']._serialized_options = b'8\001'
-  _globals['_GATEWAYOPTIONS_METADATAENTRY']._loaded_options = None
-  _globals['_GATEWAYOPTIONS_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_TOOLCHOICEMODE']._serialized_start=6465
-  _globals['_TOOLCHOICEMODE']._serialized_end=6600
-  _globals['_CHATREQUEST']._serialized_start=130
-  _globals['_CHATREQUEST']._serialized_end=1474
-  _globals['_CHATREQUEST_LOGITBIASENTRY']._serialized_start=1084
-  _globals['_CHATREQUEST_LOGITBIASENTRY']._serialized_end=1132
-  _globals['_CHATREQUEST_METADATAENTRY']._serialized_start=1134
-  _globals['_CHATREQUEST_METADATAENTRY']._serialized_end=1181
-  _globals['_CHATSTREAMREQUEST']._serialized_start=1476
-  _globals['_CHATSTREAMREQUEST']._serialized_end=1534
-  _globals['_GATEWAYOPTIONS']._serialized_start=1537
-  _globals['_GATEWAYOPTIONS']._serialized_end=1973
-  _globals['_GATEWAYOPTIONS_TAGSENTRY']._serialized_start=1842
-  _globals['_GATEWAYOPTIONS_TAGSENTRY']._serialized_end=1885
-  _globals['_GATEWAYOPTIONS_METADATAENTRY']._serialized_start=1134
-  _globals['_GATEWAYOPTIONS_METADATAENTRY']._serialized_end=1181
-  _globals['_CHATMESSAGE']._serialized_start=1976
-  _globals['_CHATMESSAGE']._serialized_end=2320
-  _globals['_CONTENTPART']._serialized_start=2323
-  _globals['_CONTENTPART']._serialized_end=2544
-  _globals['_IMAGEURL']._serialized_start=2546
-  _globals['_IMAGEURL']._serialized_end=2601
-  _globals['_INPUTAUDIO']._serialized_start=2603
-  _globals['_INPUTAUDIO']._serialized_end=2645
-  _globals['_FILE']._serialized_start=2647
-  _globals['_FILE']._serialized_end=2761
-  _globals['_AUDIOOUTPUT']._serialized_start=2763
-  _globals['_AUDIOOUTPUT']._serialized_end=2807
-  _globals['_TOOL']._serialized_start=2810
-  _globals['_TOOL']._serialized_end=2949
-  _globals['_FUNCTION']._serialized_start=2952
-  _globals['_FUNCTION']._serialized_end=3136
-  _globals['_CUSTOMTOOL']._serialized_start=3138
-  _globals['_CUSTOMTOOL']._serialized_end=3247
-  _globals['_TOOLCHOICE']._serialized_start=3249
-  _globals['_TOOLCHOICE']._serialized_end=3353
-  _globals['_RESPONSEFORMAT']._serialized_start=3355
-  _globals['_RESPONSEFORMAT']._serialized_end=3430
-  _globals['_JSONSCHEMA']._serialized_start=3433
-  _globals['_JSONSCHEMA']._serialized_end=3574
-  _globals['_TOOLCALL']._serialized_start=3577
-  _globals['_TOOLCALL']._serialized_end=3772
-  _globals['_FUNCTIONCALL']._serialized_start=3774
-  _globals['_FUNCTIONCALL']._serialized_end=3862
-  _globals['_CUSTOMTOOLCALL']._serialized_start=3864
-  _globals['_CUSTOMTOOLCALL']._serialized_end=3950
-  _globals['_CHATRESPONSE']._serialized_start=3953
-  _globals['_CHATRESPONSE']._serialized_end=4259
-  _globals['_CHOICE']._serialized_start=4262
-  _globals['_CHOICE']._serialized_end=4431
-  _globals['_CHATSTREAMRESPONSE']._serialized_start=4433
-  _globals['_CHATSTREAMRESPONSE']._serialized_end=4540
-  _globals['_CHATCHUNK']._serialized_start=4543
-  _globals['_CHATCHUNK']._serialized_end=4815
-  _globals['_CHUNKCHOICE']._serialized_start=4818
-  _globals['_CHUNKCHOICE']._serialized_end=4984
-  _globals['_DELTA']._serialized_start=4987
-  _globals['_DELTA']._serialized_end=5213
-  _globals['_LOGPROBS']._serialized_start=5215
-  _globals['_LOGPROBS']._serialized_end=5311
-  _globals['_TOKENLOGPROB']._serialized_start=5313
-  _globals['_TOKENLOGPROB']._serialized_end=5433
-  _globals['_USAGE']._serialized_start=5436
-  _globals['_USAGE']._serialized_end=5692
-  _globals['_PROMPTTOKENSDETAILS']._serialized_start=5695
-  _globals['_PROMPTTOKENSDETAILS']._serialized_end=5847
-  _globals['_COMPLETIONTOKENSDETAILS']._serialized_start=5850
-  _globals['_COMPLETIONTOKENSDETAILS']._serialized_end=6156
-  _globals['_SERVED']._serialized_start=6159
-  _globals['_SERVED']._serialized_end=6462
-  _globals['_INFERENCESERVICE']._serialized_start=6603
-  _globals['_INFERENCESERVICE']._serialized_end=6759
+  _globals['_TOOLCHOICEMODE']._serialized_start=5079
+  _globals['_TOOLCHOICEMODE']._serialized_end=5214
+  _globals['_CHATREQUEST']._serialized_start=212
+  _globals['_CHATREQUEST']._serialized_end=1556
+  _globals['_CHATREQUEST_LOGITBIASENTRY']._serialized_start=1166
+  _globals['_CHATREQUEST_LOGITBIASENTRY']._serialized_end=1214
+  _globals['_CHATREQUEST_METADATAENTRY']._serialized_start=1216
+  _globals['_CHATREQUEST_METADATAENTRY']._serialized_end=1263
+  _globals['_CHATSTREAMREQUEST']._serialized_start=1558
+  _globals['_CHATSTREAMREQUEST']._serialized_end=1616
+  _globals['_CHATMESSAGE']._serialized_start=1619
+  _globals['_CHATMESSAGE']._serialized_end=1963
+  _globals['_CONTENTPART']._serialized_start=1966
+  _globals['_CONTENTPART']._serialized_end=2187
+  _globals['_IMAGEURL']._serialized_start=2189
+  _globals['_IMAGEURL']._serialized_end=2244
+  _globals['_INPUTAUDIO']._serialized_start=2246
+  _globals['_INPUTAUDIO']._serialized_end=2288
+  _globals['_FILE']._serialized_start=2290
+  _globals['_FILE']._serialized_end=2404
+  _globals['_AUDIOOUTPUT']._serialized_start=2406
+  _globals['_AUDIOOUTPUT']._serialized_end=2450
+  _globals['_TOOL']._serialized_start=2453
+  _globals['_TOOL']._serialized_end=2592
+  _globals['_FUNCTION']._serialized_start=2595
+  _globals['_FUNCTION']._serialized_end=2779
+  _globals['_CUSTOMTOOL']._serialized_start=2781
+  _globals['_CUSTOMTOOL']._serialized_end=2890
+  _globals['_TOOLCHOICE']._serialized_start=2892
+  _globals['_TOOLCHOICE']._serialized_end=2996
+  _globals['_RESPONSEFORMAT']._serialized_start=2998
+  _globals['_RESPONSEFORMAT']._serialized_end=3073
+  _globals['_JSONSCHEMA']._serialized_start=3076
+  _globals['_JSONSCHEMA']._serialized_end=3217
+  _globals['_TOOLCALL']._serialized_start=3220
+  _globals['_TOOLCALL']._serialized_end=3415
+  _globals['_FUNCTIONCALL']._serialized_start=3417
+  _globals['_FUNCTIONCALL']._serialized_end=3505
+  _globals['_CUSTOMTOOLCALL']._serialized_start=3507
+  _globals['_CUSTOMTOOLCALL']._serialized_end=3593
+  _globals['_CHATRESPONSE']._serialized_start=3596
+  _globals['_CHATRESPONSE']._serialized_end=3902
+  _globals['_CHOICE']._serialized_start=3905
+  _globals['_CHOICE']._serialized_end=4074
+  _globals['_CHATSTREAMRESPONSE']._serialized_start=4076
+  _globals['_CHATSTREAMRESPONSE']._serialized_end=4183
+  _globals['_CHATCHUNK']._serialized_start=4186
+  _globals['_CHATCHUNK']._serialized_end=4458
+  _globals['_CHUNKCHOICE']._serialized_start=4461
+  _globals['_CHUNKCHOICE']._serialized_end=4627
+  _globals['_DELTA']._serialized_start=4630
+  _globals['_DELTA']._serialized_end=4856
+  _globals['_LOGPROBS']._serialized_start=4858
+  _globals['_LOGPROBS']._serialized_end=4954
+  _globals['_TOKENLOGPROB']._serialized_start=4956
+  _globals['_TOKENLOGPROB']._serialized_end=5076
+  _globals['_INFERENCESERVICE']._serialized_start=5217
+  _globals['_INFERENCESERVICE']._serialized_end=5733
 # @@protoc_insertion_point(module_scope)

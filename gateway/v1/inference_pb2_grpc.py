@@ -3,7 +3,11 @@
 import grpc
 import warnings
 
+from gateway.v1 import completions_pb2 as gateway_dot_v1_dot_completions__pb2
+from gateway.v1 import embeddings_pb2 as gateway_dot_v1_dot_embeddings__pb2
 from gateway.v1 import inference_pb2 as gateway_dot_v1_dot_inference__pb2
+from gateway.v1 import moderations_pb2 as gateway_dot_v1_dot_moderations__pb2
+from gateway.v1 import rerank_pb2 as gateway_dot_v1_dot_rerank__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -51,6 +55,31 @@ class InferenceServiceStub:
                 request_serializer=gateway_dot_v1_dot_inference__pb2.ChatStreamRequest.SerializeToString,
                 response_deserializer=gateway_dot_v1_dot_inference__pb2.ChatStreamResponse.FromString,
                 _registered_method=True)
+        self.Complete = channel.unary_unary(
+                '/gateway.v1.InferenceService/Complete',
+                request_serializer=gateway_dot_v1_dot_completions__pb2.CompleteRequest.SerializeToString,
+                response_deserializer=gateway_dot_v1_dot_completions__pb2.CompleteResponse.FromString,
+                _registered_method=True)
+        self.CompleteStream = channel.unary_stream(
+                '/gateway.v1.InferenceService/CompleteStream',
+                request_serializer=gateway_dot_v1_dot_completions__pb2.CompleteStreamRequest.SerializeToString,
+                response_deserializer=gateway_dot_v1_dot_completions__pb2.CompleteStreamResponse.FromString,
+                _registered_method=True)
+        self.Embed = channel.unary_unary(
+                '/gateway.v1.InferenceService/Embed',
+                request_serializer=gateway_dot_v1_dot_embeddings__pb2.EmbedRequest.SerializeToString,
+                response_deserializer=gateway_dot_v1_dot_embeddings__pb2.EmbedResponse.FromString,
+                _registered_method=True)
+        self.Rerank = channel.unary_unary(
+                '/gateway.v1.InferenceService/Rerank',
+                request_serializer=gateway_dot_v1_dot_rerank__pb2.RerankRequest.SerializeToString,
+                response_deserializer=gateway_dot_v1_dot_rerank__pb2.RerankResponse.FromString,
+                _registered_method=True)
+        self.Moderate = channel.unary_unary(
+                '/gateway.v1.InferenceService/Moderate',
+                request_serializer=gateway_dot_v1_dot_moderations__pb2.ModerateRequest.SerializeToString,
+                response_deserializer=gateway_dot_v1_dot_moderations__pb2.ModerateResponse.FromString,
+                _registered_method=True)
 
 
 class InferenceServiceServicer:
@@ -77,6 +106,40 @@ class InferenceServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Complete(self, request, context):
+        """Plain prompts completed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CompleteStream(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Embed(self, request, context):
+        """Texts as vectors.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Rerank(self, request, context):
+        """Documents in the order in which they answer a query.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Moderate(self, request, context):
+        """Whether texts and images are harmful.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_InferenceServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -89,6 +152,31 @@ def add_InferenceServiceServicer_to_server(servicer, server):
                     servicer.ChatStream,
                     request_deserializer=gateway_dot_v1_dot_inference__pb2.ChatStreamRequest.FromString,
                     response_serializer=gateway_dot_v1_dot_inference__pb2.ChatStreamResponse.SerializeToString,
+            ),
+            'Complete': grpc.unary_unary_rpc_method_handler(
+                    servicer.Complete,
+                    request_deserializer=gateway_dot_v1_dot_completions__pb2.CompleteRequest.FromString,
+                    response_serializer=gateway_dot_v1_dot_completions__pb2.CompleteResponse.SerializeToString,
+            ),
+            'CompleteStream': grpc.unary_stream_rpc_method_handler(
+                    servicer.CompleteStream,
+                    request_deserializer=gateway_dot_v1_dot_completions__pb2.CompleteStreamRequest.FromString,
+                    response_serializer=gateway_dot_v1_dot_completions__pb2.CompleteStreamResponse.SerializeToString,
+            ),
+            'Embed': grpc.unary_unary_rpc_method_handler(
+                    servicer.Embed,
+                    request_deserializer=gateway_dot_v1_dot_embeddings__pb2.EmbedRequest.FromString,
+                    response_serializer=gateway_dot_v1_dot_embeddings__pb2.EmbedResponse.SerializeToString,
+            ),
+            'Rerank': grpc.unary_unary_rpc_method_handler(
+                    servicer.Rerank,
+                    request_deserializer=gateway_dot_v1_dot_rerank__pb2.RerankRequest.FromString,
+                    response_serializer=gateway_dot_v1_dot_rerank__pb2.RerankResponse.SerializeToString,
+            ),
+            'Moderate': grpc.unary_unary_rpc_method_handler(
+                    servicer.Moderate,
+                    request_deserializer=gateway_dot_v1_dot_moderations__pb2.ModerateRequest.FromString,
+                    response_serializer=gateway_dot_v1_dot_moderations__pb2.ModerateResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -152,6 +240,141 @@ class InferenceService:
             '/gateway.v1.InferenceService/ChatStream',
             gateway_dot_v1_dot_inference__pb2.ChatStreamRequest.SerializeToString,
             gateway_dot_v1_dot_inference__pb2.ChatStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Complete(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gateway.v1.InferenceService/Complete',
+            gateway_dot_v1_dot_completions__pb2.CompleteRequest.SerializeToString,
+            gateway_dot_v1_dot_completions__pb2.CompleteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompleteStream(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/gateway.v1.InferenceService/CompleteStream',
+            gateway_dot_v1_dot_completions__pb2.CompleteStreamRequest.SerializeToString,
+            gateway_dot_v1_dot_completions__pb2.CompleteStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Embed(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gateway.v1.InferenceService/Embed',
+            gateway_dot_v1_dot_embeddings__pb2.EmbedRequest.SerializeToString,
+            gateway_dot_v1_dot_embeddings__pb2.EmbedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Rerank(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gateway.v1.InferenceService/Rerank',
+            gateway_dot_v1_dot_rerank__pb2.RerankRequest.SerializeToString,
+            gateway_dot_v1_dot_rerank__pb2.RerankResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Moderate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gateway.v1.InferenceService/Moderate',
+            gateway_dot_v1_dot_moderations__pb2.ModerateRequest.SerializeToString,
+            gateway_dot_v1_dot_moderations__pb2.ModerateResponse.FromString,
             options,
             channel_credentials,
             insecure,

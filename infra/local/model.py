@@ -70,6 +70,10 @@ def _parameters(params: Any, port: int) -> Any:
     # Old prompts would otherwise be kept in up to 8 GB of memory.
     params.cache_ram_mib = 0
     params.endpoint_metrics = True
+    # /v1/embeddings beside the rest: the mean of what the model makes of each token.
+    params.embedding = True
+    pooling: Any = importlib.import_module("xllamacpp").llama_pooling_type
+    params.pooling_type = pooling.LLAMA_POOLING_TYPE_MEAN
     params.ui = False
     params.verbosity = 2
     return params

@@ -103,9 +103,7 @@ def asking(
 
 def failing(failure: str, code: str, *, deadline: float = 5.0) -> list[Mistake]:
     """An upstream that fails."""
-    own = inference_pb2.GatewayOptions(
-        deadline=Duration(nanos=int(deadline % 1 * 1e9), seconds=int(deadline))
-    )
+    own = common_pb2.GatewayOptions(deadline=Duration(nanos=int(deadline % 1 * 1e9), seconds=int(deadline)))
     return asking(
         f"an upstream: {failure}",
         code,
@@ -254,7 +252,7 @@ def creating(name: str, code: str, prepare: Any = None, **headers: str) -> list[
 
 
 def options(**fields: Any) -> dict[str, Any]:
-    return {"gateway": inference_pb2.GatewayOptions(**fields)}
+    return {"gateway": common_pb2.GatewayOptions(**fields)}
 
 
 MISTAKES: list[Mistake] = [

@@ -34,7 +34,7 @@ async def answered(reader):
 
 
 # ---- the shape of errors -----------------------------------------------------------------------------------------
-@pytest.mark.parametrize("path", ["/v1/nothing", "/v1/chat", "/v1", "/v1/embeddings"])
+@pytest.mark.parametrize("path", ["/v1/nothing", "/v1/chat", "/v1", "/v1/unheard-of"])
 async def test_openai_paths_tell_errors_with_all_four_keys(rest, path):
     response = await rest.get(path)
     assert response.status_code == 404

@@ -62,7 +62,7 @@ async def test_the_provider_gets_the_body_that_rest_would_send(inference, world)
         temperature=0.5,
         seed=7,
         extras=struct_of({"top_k": 40}),
-        gateway=inference_pb2.GatewayOptions(tags={"a": "b"}),
+        gateway=common_pb2.GatewayOptions(tags={"a": "b"}),
     )
     await inference.Chat(asked, metadata=bearer())
     _, body = world.upstream.last
@@ -99,7 +99,7 @@ async def test_without_an_engine_the_answer_says_that_it_is_not_durable(inferenc
     world.engine.up = False
     served = (
         await inference.Chat(
-            chat(gateway=inference_pb2.GatewayOptions(durability=common_pb2.DURABILITY_START_FIRST)),
+            chat(gateway=common_pb2.GatewayOptions(durability=common_pb2.DURABILITY_START_FIRST)),
             metadata=bearer(),
         )
     ).served
@@ -224,7 +224,7 @@ async def test_a_deadline_that_passes_is_told_before_the_caller_gives_up(inferen
 
 
 async def test_a_deadline_in_the_request_goes_before_the_rpcs(inference, world):
-    options = inference_pb2.GatewayOptions(deadline=Duration(seconds=3))
+    options = common_pb2.GatewayOptions(deadline=Duration(seconds=3))
     await inference.Chat(chat(gateway=options), metadata=bearer(), timeout=9)
     await until(lambda: not len(world.exchanges))
     request = (await world.store.requests.find(a_day(), limit=1)).rows[0].request
@@ -241,7 +241,7 @@ async def test_no_deadline_is_the_settings_and_a_very_long_one_the_longest_there
 
 
 async def test_a_deadline_of_nothing_is_refused(inference):
-    options = inference_pb2.GatewayOptions(deadline=Duration())
+    options = common_pb2.GatewayOptions(deadline=Duration())
     _, details = await failure_of(inference.Chat(chat(gateway=options), metadata=bearer()))
     assert details[ErrorInfo].reason == "invalid_request"
     assert details[BadRequest].field_violations[0].field == "gateway.deadline_s"
@@ -311,8 +311,8 @@ async def test_unknown_models_are_not_found(inference):
         ({"extras": struct_of({"stream": True})}, "extras.stream"),
         ({"extras": struct_of({"x" * 5000: 1, "temperature": 1}), "temperature": 1}, "extras.temperature"),
         ({"tool_choice": inference_pb2.ToolChoice()}, "tool_choice"),
-        ({"gateway": inference_pb2.GatewayOptions(durability=common_pb2.DURABILITY_DEGRADED)}, "durability"),
-        ({"gateway": inference_pb2.GatewayOptions(deadline=Duration(seconds=86_400))}, "deadline"),
+        ({"gateway": common_pb2.GatewayOptions(durability=common_pb2.DURABILITY_DEGRADED)}, "durability"),
+        ({"gateway": common_pb2.GatewayOptions(deadline=Duration(seconds=86_400))}, "deadline"),
         ({"metadata": {"": "x"}}, "metadata"),
     ],
 )
@@ -361,7 +361,7 @@ async def test_an_upstream_that_fails_is_told_without_its_words(inference):
 
 
 async def test_when_to_come_again_is_told(inference):
-    options = inference_pb2.GatewayOptions(deadline=Duration(seconds=1))
+    options = common_pb2.GatewayOptions(deadline=Duration(seconds=1))
     code, details = await failure_of(inference.Chat(chat("limited", gateway=options), metadata=bearer()))
     assert code.name in ("RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED")
     if code.name == "RESOURCE_EXHAUSTED":

@@ -37,7 +37,7 @@ from gateway.attempt import Attempts, Try
 from gateway.domain.breaker import BreakerPolicy
 from gateway.domain.errors import EngineUnavailable, StorageUnavailable, Unauthenticated
 from gateway.domain.identity import Caller, Right
-from gateway.domain.inference import Attempt, InferenceRequest, Mode, Status, settle
+from gateway.domain.inference import Attempt, InferenceRequest, Kind, Mode, Status, settle
 from gateway.domain.prices import PriceBook
 from gateway.domain.registry import ModelLimits, ModelState, Registry
 from gateway.domain.retries import Now, next_choice
@@ -203,6 +203,9 @@ def registry() -> Registry:
         a_model("breaks", upstream_model="scripted-close-mid-stream"),
         a_model("off", state=ModelState.DISABLED),
         a_model("one-call", upstream_model="scripted-ok?latency_ms=300", limits=ModelLimits(concurrency=1)),
+        a_model("vectors", kind=Kind.EMBEDDING),
+        a_model("ranker", kind=Kind.RERANK),
+        a_model("judge", kind=Kind.MODERATION),
         a_model("scarce", limits=ModelLimits(requests_per_minute=2)),
         assistant=("down", "good"),
         busy=("one-call", "good"),

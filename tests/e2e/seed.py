@@ -37,6 +37,15 @@ SCRIPTED: Mapping[str, str] = {
     "long": "scripted-ok?tokens=300&chunk_interval_ms=100",
 }
 
+KINDS: Mapping[str, str] = {
+    "ranker": "rerank",
+    "judge": "moderation",
+    "painter": "image",
+    "speaker": "speech",
+    "listener": "transcription",
+}
+"""Scripted models of kinds that the real one cannot serve."""
+
 
 def write_seed(
     path: Path,
@@ -52,6 +61,7 @@ def write_seed(
         _model(name, upstream, script) for name, script in {**SCRIPTED, **(more or {})}.items()
     ]
     models.append(_model("refused", closed, "scripted-ok"))
+    models.extend({**_model(name, upstream, "scripted-ok"), "kind": kind} for name, kind in KINDS.items())
     models.append({**_model("unpriced", upstream, "scripted-ok"), "price": None})
     aliases: dict[str, Sequence[str]] = {
         "fallback": ["down", "other"],
@@ -64,6 +74,11 @@ def write_seed(
         words.append(
             '{ name = "smollm2-135m-instruct", provider = compatible, base_url = ${GATEWAY_LOCAL_MODEL_URL}, '
             f"tags {{ location = on-prem }}, price = {json.dumps(dict.fromkeys(PRICE, '0'))} }}"
+        )
+        words.append(
+            '{ name = "smollm2-135m-embeddings", provider = compatible, base_url = ${GATEWAY_LOCAL_MODEL_URL}, '
+            "upstream_model = smollm2-135m-instruct, kind = embedding, "
+            f"price = {json.dumps(dict.fromkeys(PRICE, '0'))} }}"
         )
         aliases["assistant"] = ["smollm2-135m-instruct"]
     path.write_text(f"models = [\n{chr(10).join(words)}\n]\naliases = {json.dumps(aliases)}\n")

@@ -33,3 +33,43 @@ EMBEDDINGS: Final[dict[str, Any]] = described(
     {"input": {"anyOf": [{"type": "string", "minLength": 1}, {"type": "array", "minItems": 1}]}},
     ("input",),
 )
+
+_TEXTS: Final[dict[str, Any]] = {
+    "anyOf": [{"type": "string"}, {"type": "array", "items": {}, "minItems": 1}],
+}
+
+COMPLETIONS: Final[dict[str, Any]] = described(
+    "Complete a prompt",
+    "OpenAI's completions of a plain prompt: a text, texts, tokens, or rows of tokens. Chat models may be asked, too.",
+    {
+        "prompt": _TEXTS,
+        "stream": {"type": "boolean"},
+        "stream_options": {"type": "object", "properties": {"include_usage": {"type": "boolean"}}},
+    },
+    ("prompt",),
+    answers=("application/json", "text/event-stream"),
+)
+
+RERANK: Final[dict[str, Any]] = described(
+    "Put documents in the order in which they answer a query",
+    "The shape that Cohere, Jina, vLLM and others share: `results` with `index` and `relevance_score`, best first.",
+    {
+        "query": {"type": "string", "minLength": 1},
+        "documents": {
+            "type": "array",
+            "minItems": 1,
+            "items": {"anyOf": [{"type": "string"}, {"type": "object"}]},
+        },
+        "top_n": {"type": "integer", "minimum": 1},
+        "return_documents": {"type": "boolean"},
+    },
+    ("query", "documents"),
+)
+
+MODERATIONS: Final[dict[str, Any]] = described(
+    "Judge whether texts and images are harmful",
+    "OpenAI's moderations: `input` is a text, texts, or parts with texts and images.",
+    {"input": _TEXTS},
+    ("input",),
+    model=False,
+)

@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from typing import Final
 
 from api.service.ask import Ask, Form, Hints, Incoming, ask_of
-from api.service.forms import chat, embeddings
+from api.service.forms import chat, completions, embeddings, moderations, rerank
 from gateway.domain.operations import Operation
 
 FORMS: Final[Mapping[Operation, Form]] = {
     Operation.CHAT: chat.read,
+    Operation.COMPLETIONS: completions.read,
     Operation.EMBEDDINGS: embeddings.read,
+    Operation.MODERATIONS: moderations.read,
+    Operation.RERANK: rerank.read,
 }
 
 

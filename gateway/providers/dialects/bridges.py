@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from gateway.domain.operations import Operation
-from gateway.providers import chat
+from gateway.providers import chat, completions
 from gateway.providers.dialects.ports import Bridge
 from gateway.providers.dialects.responses import wire as responses
 from gateway.providers.dialects.responses.bridge import carry_response
@@ -28,6 +28,7 @@ Assembles = Callable[[Sequence[bytes]], bytes]
 _ASSEMBLERS: Final[Mapping[Operation, Assembles]] = {
     Operation.CHAT: chat.assemble,
     Operation.RESPONSES: responses.assemble,
+    Operation.COMPLETIONS: completions.assemble,
 }
 
 

@@ -84,7 +84,7 @@ class Player(httpx2.AsyncBaseTransport):
         """Answer, or fail as the plan says."""
         script = cast("Script | None", request.extensions.get("script"))
         sent = {name.lower(): value for name, value in request.headers.raw}
-        plan = self._upstream.plan(sent, request.content, script)
+        plan = self._upstream.plan(sent, await request.aread(), script, request.url.raw_path)
         number = b"%012d" % self._upstream.numbered
         with self._upstream.flight():
             await asyncio.sleep(plan.latency)

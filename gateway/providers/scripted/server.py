@@ -144,7 +144,7 @@ class Connection(asyncio.Protocol):
         transport, upstream = self._transport, self._upstream
         if transport is None:
             return
-        call = method == b"POST" and upstream.dialect.serves(url)
+        call = method == b"POST" and upstream.serves(url)
         plan = upstream.plan(headers, body, url=url) if call else self._told(method, url, body)
         number = b"%012d" % upstream.numbered
         if plan.instant:

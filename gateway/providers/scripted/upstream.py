@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import msgspec
 
+from gateway.providers.scripted import kinds
 from gateway.providers.scripted.dialect import OPENAI, Dialect, Unreadable
 from gateway.providers.scripted.plan import Plan, plan_of
 from gateway.providers.scripted.script import Script, UnknownScript, script_named
@@ -80,12 +81,18 @@ class Upstream:
             "accepted_connections": self.accepted,
         }
 
+    def serves(self, url: bytes) -> bool:
+        """Whether a model is called at this target."""
+        return self.dialect.serves(url) or (self.dialect is OPENAI and kinds.known(url))
+
     def plan(
         self, headers: Mapping[bytes, bytes], body: bytes, known: Script | None = None, url: bytes = b""
     ) -> Plan:
         """Count a call and say how it is answered; `known` is the script where the body does not bring its own."""
+        of_kind = self.dialect is OPENAI and kinds.known(url)
+        dialect = kinds.OfKind(url) if of_kind else self.dialect
         try:
-            asked, own = self.dialect.read(url, headers, body)
+            asked, own = dialect.read(url, headers, body)
         except Unreadable as error:
             return self.refused(400, str(error), "invalid_request_error", None)
         request_id = headers.get(b"x-request-id")
@@ -109,9 +116,12 @@ class Upstream:
         if script.fail_first and self.calls[asked.model] > script.fail_first:
             script = msgspec.structs.replace(script, failure=None, fail_first=0)
         # Scripts that carry mappings cannot be hashed: those are planned anew for each call.
-        if script.usage is None and script.error is None:
-            return _planned(script, asked, self.dialect)
-        return plan_of(script, asked, self.dialect)
+        if not of_kind and script.usage is None and script.error is None:
+            return _planned(script, asked, dialect)
+        try:
+            return plan_of(script, asked, dialect)
+        except Unreadable as error:
+            return self.refused(400, str(error), "invalid_request_error", None)
 
     def refused(self, status: int, message: str, kind: str, code: str | None) -> Plan:
         """An error in the dialect's shape."""

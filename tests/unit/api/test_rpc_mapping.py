@@ -18,6 +18,7 @@ from api.service.ask import Hints
 from api.service.forms import read_chat
 from gateway.domain.errors import InvalidRequest, UpstreamMalformed
 from gateway.domain.inference import Durability
+from gateway.v1 import common_pb2
 from gateway.v1 import inference_pb2 as pb
 from gateway.v1.common_pb2 import DURABILITY_START_FIRST
 
@@ -209,7 +210,7 @@ def test_what_the_door_sets_cannot_be_an_extra(name):
         ({"tools": [pb.Tool()]}, "tools"),
         ({"tool_choice": pb.ToolChoice()}, "tool_choice"),
         ({"tool_choice": pb.ToolChoice.FromString(b"\x08\x63")}, "tool_choice"),
-        ({"gateway": pb.GatewayOptions.FromString(b"\x10\x63")}, "gateway.durability"),
+        ({"gateway": common_pb2.GatewayOptions.FromString(b"\x10\x63")}, "gateway.durability"),
         ({"temperature": float("nan")}, None),
         ({"logit_bias": {"7": float("inf")}}, None),
     ],
@@ -221,7 +222,7 @@ def test_what_has_no_json_is_refused_by_its_name(fields, param):
 
 
 def test_our_own_options_are_read_as_those_of_rest():
-    options = pb.GatewayOptions(
+    options = common_pb2.GatewayOptions(
         deadline=Duration(seconds=1, nanos=500_000_000),
         durability=DURABILITY_START_FIRST,
         tags={"team": "search"},

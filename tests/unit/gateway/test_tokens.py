@@ -84,3 +84,41 @@ def test_a_body_that_is_no_json_counts_nothing():
 @given(st.text(max_size=200))
 def test_no_text_is_a_reason_to_fail_and_none_counts_less_than_nothing(text):
     assert (tokens.count(text) > 0) == bool(text)
+
+
+_WORDS = "four" * 10
+_PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 10_000}}
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({"messages": [{"role": "user", "content": _WORDS}]}, 13),
+        ({"messages": [{"role": "user", "content": [{"type": "text", "text": _WORDS}, _PICTURE]}]}, 13),
+        ({"system": _WORDS, "messages": [{"role": "user", "content": "four"}]}, 14),
+        ({"messages": [{"role": "user", "content": [{"type": "tool_result", "content": _WORDS}]}]}, 13),
+        ({"instructions": _WORDS, "input": "four"}, 11),
+        ({"input": [{"role": "user", "content": [{"type": "input_text", "text": _WORDS}]}]}, 13),
+        ({"input": [{"type": "function_call_output", "output": _WORDS}]}, 10),
+        ({"input": [_WORDS, _WORDS]}, 20),
+        ({"input": [1, 2, 3]}, 3),
+        ({"input": [[1, 2], [3]]}, 3),
+        ({"prompt": _WORDS, "suffix": "four"}, 11),
+        ({"query": "four", "documents": ["four", {"text": _WORDS}]}, 12),
+        ({"model": _WORDS, "voice": _WORDS}, 0),
+        ({"input": "data:audio/wav;base64," + "A" * 10_000}, 0),
+    ],
+)
+def test_the_words_of_every_dialect_are_counted(monkeypatch, body, expected):
+    monkeypatch.setattr(tokens, "count", lambda text: -(-len(text) // 4))
+    assert tokens.count_prompt(raw(msgspec.json.encode(body).decode())) == expected
+
+
+def test_of_a_huge_request_a_bounded_part_is_looked_at(monkeypatch):
+    seen: list[int] = []
+    monkeypatch.setattr(tokens, "count", lambda text: seen.append(len(text)) or 1)
+    many = raw(msgspec.json.encode({"input": [[i] for i in range(100_000)]}).decode())
+    assert tokens.count_prompt(many) == 49_999
+    long = raw(msgspec.json.encode({"messages": [{"content": "word " * 15_000}] * 100}).decode())
+    assert tokens.count_prompt(long) > 1_000_000
+    assert sum(seen) <= 2 * 75_000, "the others are counted by their length alone"

@@ -158,7 +158,7 @@ def test_the_commented_examples_of_the_seed_file_are_right_too(write):
         .replace("\n  #   ", "\n    ")
     )
     models = read_hocon(write(text), {})["models"]
-    assert len(models) == 5
+    assert len(models) == 6
     for model in models:
         assert {"name", "provider", "base_url", "kind", "tags", "context_window", "price"} <= set(model)
         assert all(isinstance(price, str) for price in model["price"].values())
