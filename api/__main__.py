@@ -1,4 +1,4 @@
-"""`python -m api` serves both doors; `… keys` manages callers' keys, `… prices` looks prices up."""
+"""`python -m api` serves both doors; `… keys` manages callers' keys, `… webhooks` their secrets, and so on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 import uvloop
 
-from api import keys, prices, registry, rules
+from api import keys, prices, registry, rules, webhooks
 from api.serve import serve
 from gateway import telemetry
 from gateway.settings import SettingsError, load
@@ -20,6 +20,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(prices.app, name="prices")
 app.add_typer(registry.app, name="registry")
 app.add_typer(rules.app, name="rules")
+app.add_typer(webhooks.app, name="webhooks")
 
 
 @app.callback(invoke_without_command=True)

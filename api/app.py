@@ -11,13 +11,28 @@ from fastapi.openapi.utils import get_openapi
 from fastapi_offline import FastAPIOffline
 from starlette.types import ASGIApp
 
-from api.rest import codec, jobs, live, operators, prices, registry, requests, rules, simulations, usage
+from api.rest import (
+    codec,
+    deliveries,
+    jobs,
+    live,
+    operators,
+    prices,
+    registry,
+    requests,
+    rules,
+    simulations,
+    usage,
+    webhooks,
+)
 from api.rest.door import Door
 from api.rest.endpoints import ENDPOINTS
 from api.rest.endpoints import routes as inference_routes
 from api.rest.inference import Means
 from api.rest.openai import models
 from api.service.admission import Admission
+from api.service.deliveries import DeliveriesService
+from api.service.destinations import Destinations
 from api.service.idempotency import Once
 from api.service.inference import InferenceService
 from api.service.jobs import JobsService
@@ -31,6 +46,7 @@ from api.service.services import Services
 from api.service.shadows import Shadows
 from api.service.simulations import SimulationsService
 from api.service.usage import UsageService
+from api.service.webhooks import WebhooksService
 from gateway import VERSION
 from gateway.hedge import Hedges
 from gateway.ring import KeyRing
@@ -55,6 +71,21 @@ def build_services(world: World) -> Services:
     once = Once(world.store.idempotency, world.store.requests, world.seal, settings.idempotency)
     admission = Admission(world.limiter, world.attempts, Hedges(world.live), shadows, once)
     rules_service = RulesService(world.store.rules, world.texts, world.router, ledger, world.live)
+    jobs_service = JobsService(
+        router=world.router,
+        admission=admission,
+        engine=world.engine,
+        jobs=world.store.jobs,
+        claims=world.store.claims,
+        settings=settings,
+        storage_up=lambda: world.storage.up,
+        destinations=Destinations(
+            frozenset(world.dispatch.channels),
+            world.dispatch.seals,
+            world.store.webhook_secrets,
+            settings.delivery.webhook,
+        ),
+    )
     return Services(
         inference=InferenceService(
             router=world.router,
@@ -66,15 +97,7 @@ def build_services(world: World) -> Services:
             settings=settings.inference,
             max_in_flight=settings.api.max_in_flight,
         ),
-        jobs=JobsService(
-            router=world.router,
-            admission=admission,
-            engine=world.engine,
-            jobs=world.store.jobs,
-            claims=world.store.claims,
-            settings=settings,
-            storage_up=lambda: world.storage.up,
-        ),
+        jobs=jobs_service,
         requests=ledger,
         usage=UsageService(world.store.rollups, settings.usage),
         models=ModelsService(world.registry, world.router),
@@ -98,6 +121,8 @@ def build_services(world: World) -> Services:
         ),
         rules=rules_service,
         simulations=SimulationsService(world.store.simulations, rules_service, world.engine),
+        deliveries=DeliveriesService(jobs_service, world.store.deliveries, world.engine),
+        webhooks=WebhooksService(world.store.webhook_secrets, world.dispatch.seals),
     )
 
 
@@ -121,7 +146,9 @@ def build_app(world: World, services: Services, checks: Callable[[], Mapping[str
     app.include_router(registry.router(world.identity, services.registry, settings.api))
     app.include_router(rules.router(world.identity, services.rules, settings.api))
     app.include_router(simulations.router(world.identity, services.simulations, settings.api))
-    app.include_router(jobs.router(world.identity, services.jobs, settings.api))
+    app.include_router(jobs.router(world.identity, services.jobs, services.deliveries, settings.api))
+    app.include_router(deliveries.router(world.identity, services.deliveries, settings.api))
+    app.include_router(webhooks.router(world.identity, services.webhooks, settings.api))
     app.include_router(prices.router(world.identity, services.prices, settings.api))
     temporal = settings.temporal
     app.include_router(

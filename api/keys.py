@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from gateway.domain.delivery import own_subjects, wrong_pattern
 from gateway.domain.errors import StorageUnavailable
 from gateway.domain.identity import AGENT_RIGHTS, ALL_RIGHTS, Budget, Caller, CallerKind, Key, Period, Right
 from gateway.domain.secret import Secret
@@ -38,7 +39,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 
 
 @app.command()
-def create(
+def create(  # noqa: PLR0913, PLR0917  typer makes an option of each
     caller: Annotated[
         str, typer.Option(help="The caller's name; a new one is made if there is none of this name.")
     ],
@@ -62,6 +63,13 @@ def create(
     budget: Annotated[
         str | None, typer.Option(help="What a new caller may spend in USD, such as 10/day or 250/month.")
     ] = None,
+    subject: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Subjects of NATS that a new caller's jobs may be published to, beside agents.{caller}.>, such as"
+            " results.search.> (repeat it)."
+        ),
+    ] = None,
     note: Annotated[str, typer.Option(help="What the key is for.")] = "",
 ) -> None:
     """Make a key and print it, alone, on the standard output: it cannot be shown again."""
@@ -75,6 +83,7 @@ def create(
         models=frozenset(model) if model else None,
         tags=_tags(tag),
         budget=_budget(budget),
+        subjects=_subjects(subject),
     )
 
     async def make(keys: Keys) -> tuple[Secret, Key, Caller]:
@@ -87,7 +96,8 @@ def create(
     secret, key, kept = _run(make)
     sys.stderr.write(
         f"key {key.id} of {kept.kind.value} {kept.name}; rights: {_rights(kept)}; models: {_models(kept)}; "
-        f"tags: {_told(kept.tags)}; budget: {_limit(kept.budget)}; expires: {_day(key.expires_at, 'never')}\n"
+        f"tags: {_told(kept.tags)}; budget: {_limit(kept.budget)}; subjects: {_also(kept)}; "
+        f"expires: {_day(key.expires_at, 'never')}\n"
     )
     sys.stdout.write(f"{secret.reveal()}\n")
 
@@ -157,22 +167,32 @@ def set_(
         str | None,
         typer.Option(help="What it may spend in USD, such as 10/day or 250/month; `none` for any."),
     ] = None,
+    subject: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Subjects of NATS that its jobs may be published to, beside agents.{caller}.> (repeat it);"
+            " `none` for no others."
+        ),
+    ] = None,
 ) -> None:
-    """Change a caller's tags or its budget: every replica knows within seconds."""
+    """Change a caller's tags, its budget or its subjects: every replica knows within seconds."""
     tags = None if tag is None else {} if tag == [NONE] else _tags(tag)
     limit = None if budget in (None, NONE) else _budget(budget)
+    subjects = None if subject is None else () if subject == [NONE] else _subjects(subject)
 
     async def change(keys: Keys) -> bool:
         known = tags is None or await keys.set_tags(caller, tags)
-        return known and (budget is None or await keys.set_budget(caller, limit))
+        known = known and (budget is None or await keys.set_budget(caller, limit))
+        return known and (subjects is None or await keys.set_subjects(caller, subjects))
 
-    if tag is None and budget is None:
-        raise typer.BadParameter("say --tag, --budget or both")
+    if tag is None and budget is None and subjects is None:
+        raise typer.BadParameter("say --tag, --budget, --subject or several of them")
     if not _run(change):
         _give_up(f"There is no caller {caller}.")
     said = [
         *([] if tags is None else [f"tags: {_told(tags)}"]),
         *([] if budget is None else [f"budget: {_limit(limit)}"]),
+        *([] if subjects is None else [f"subjects: {', '.join(subjects) or 'its own'}"]),
     ]
     sys.stderr.write(f"caller {caller}; {'; '.join(said)}\n")
 
@@ -239,13 +259,14 @@ def _refuse_changes(
             (models, kept.models == frozenset(models or ()), f"its models are {_models(kept)}"),
             (wanted.tags, kept.tags == wanted.tags, f"its tags are {_told(kept.tags)}"),
             (wanted.budget, kept.budget == wanted.budget, f"its budget is {_limit(kept.budget)}"),
+            (wanted.subjects, kept.subjects == wanted.subjects, f"its subjects are {_also(kept)}"),
         )
         if given and not same
     ]
     if differ:
         _give_up(
             f"There is a caller {kept.name} already, and {', '.join(differ)}."
-            " Its tags and its budget are changed by `keys set`."
+            " Its tags, its budget and its subjects are changed by `keys set`."
         )
 
 
@@ -293,6 +314,21 @@ def _budget(given: str | None) -> Budget | None:
             "expected USD a day or a month, such as 10/day or 250/month", param_hint="--budget"
         )
     return Budget(Decimal(match[1]), Period(match[2]))
+
+
+def _subjects(given: Iterable[str] | None) -> tuple[str, ...]:
+    patterns = tuple(sorted(set(given or ())))
+    for pattern in patterns:
+        wrong = wrong_pattern(pattern)
+        if wrong is not None:
+            raise typer.BadParameter(
+                f"expected a subject such as results.search.>: {wrong}", param_hint="--subject"
+            )
+    return patterns
+
+
+def _also(caller: Caller) -> str:
+    return ", ".join((own_subjects(caller.name, caller.id), *caller.subjects))
 
 
 def _told(tags: Mapping[str, str]) -> str:

@@ -13,11 +13,13 @@ from functools import partial
 from typing import Final
 
 from gateway.attempt import Attempts
+from gateway.delivery.catalogue import Dispatch, open_dispatch
 from gateway.domain.health import LiveFacts
 from gateway.domain.rules import GatewayLoad
 from gateway.exchange import Exchanges
 from gateway.feed import Feed
 from gateway.identity import Identify, KeyIdentity
+from gateway.keyrings import ANSWERS, CREDENTIALS, payload_ring_of, ring_of
 from gateway.limiter import Concurrency, Gate, Limiter
 from gateway.live.beat import Beat, live_of
 from gateway.live.prober import Means, Prober
@@ -34,7 +36,6 @@ from gateway.registry.desk import Desk
 from gateway.registry.editor import Editor
 from gateway.registry.live import LiveRegistry
 from gateway.registry.seed import load_seed
-from gateway.ring import KeyRing
 from gateway.router import Router
 from gateway.rulebook import Rulebook
 from gateway.rules.texts import RuleTexts
@@ -45,10 +46,6 @@ from gateway.storage.ports import Store
 from gateway.storage.watch import StorageWatch
 from gateway.temporal.engine import Engine
 
-_PURPOSE: Final = b"llm-gateway credentials"
-_SEALED: Final = b"llm-gateway kept answers"
-_SHARED: Final = "temporal/"
-"""What the ids of keys begin with that are derived of those of temporal.encryption."""
 _PATIENCE: Final = 2.0
 """Seconds that a process waits at its start for its copies of what is in the database; then it goes on without."""
 
@@ -80,6 +77,7 @@ class World:
     limiter: Limiter
     gate: Gate
     seal: Seal
+    dispatch: Dispatch
 
     def live(self) -> LiveFacts:
         """What is known of models and callers at this moment, over all replicas."""
@@ -92,7 +90,7 @@ async def open_world(settings: Settings) -> AsyncGenerator[World]:
 
     Raises SettingsError for a seed that is wrong and ValueError for keys that are.
     """
-    credentials = Credentials(settings.credentials, _ring(settings))
+    credentials = Credentials(settings.credentials, ring_of(settings, CREDENTIALS))
     checks = _checks(settings, credentials)
     seed = load_seed(settings.registry.seed, checks)
     store = await open_store(settings)
@@ -137,9 +135,13 @@ async def open_world(settings: Settings) -> AsyncGenerator[World]:
         lambda: GatewayLoad(len(exchanges), settings.api.max_in_flight),
     )
     engine = Engine(settings.temporal, store.blobs, max_starts=settings.inference.max_overlapped_starts)
-    means = Means(registry, providers, desk.discovery, credentials, store.probes)
-    prober = Prober(vitals, means, settings.health.probes)
-    for part in (storage, feed, beat, concurrency, limiter, prober):
+    prober = Prober(
+        vitals,
+        Means(registry, providers, desk.discovery, credentials, store.probes),
+        settings.health.probes,
+    )
+    dispatch = open_dispatch(settings, store.webhook_secrets, f"llm-gateway {origin}")
+    for part in (storage, feed, beat, concurrency, limiter, prober, dispatch):
         part.start()
     try:
         await _wait_for_copies(feed)
@@ -166,11 +168,13 @@ async def open_world(settings: Settings) -> AsyncGenerator[World]:
             router,
             limiter,
             gate,
-            Seal(_payload_ring(settings)),
+            Seal(payload_ring_of(settings, ANSWERS)),
+            dispatch,
         )
     finally:
         await prober.close()
         await engine.close()
+        await dispatch.close()
         await providers.close()
         await desk.discovery.close()
         await feed.close()
@@ -215,20 +219,6 @@ def _desk(
     editor = Editor(store.models, checks, credentials, guard, partial(feed.catch_up, "registry"))
     discovery = Discovery(settings.providers)
     return Desk(credentials, checks, guard, editor, discovery, providers.operations)
-
-
-def _ring(settings: Settings) -> KeyRing | None:
-    """The keys for credentials: their own, and what is derived of those for payloads, so that they need none."""
-    own, shared = settings.credentials.encryption, settings.temporal.encryption
-    keys = {**own.keys, **{f"{_SHARED}{key_id}": key for key_id, key in shared.keys.items()}}
-    active = own.active or (f"{_SHARED}{shared.active}" if shared.active else "")
-    return KeyRing(active, keys, section="credentials.encryption", purpose=_PURPOSE) if active else None
-
-
-def _payload_ring(settings: Settings) -> KeyRing | None:
-    """The keys for what is kept of callers' words: derived of those for payloads."""
-    own = settings.temporal.encryption
-    return KeyRing(own.active, own.keys, purpose=_SEALED) if own.active else None
 
 
 def _timeouts(settings: Settings) -> CallTimeouts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from activities.delivery import DeliveryActivities
+from activities.delivery import DeliveryActivities, Pauses
 from activities.inference import CallerActivities, JobActivities
 from activities.prices import PriceActivities
 from activities.requests import RequestActivities
@@ -29,6 +29,7 @@ def _health(settings: HealthSettings) -> Health:
 
 def hands_of(world: World) -> Hands:
     """All activities of a process."""
+    delivery = world.settings.delivery
     return Hands(
         routing=RoutingActivities(world.router, world.limiter),
         caller=CallerActivities(world.exchanges, world.recorder),
@@ -40,7 +41,13 @@ def hands_of(world: World) -> Hands:
             world.settings.jobs.heartbeat_timeout / 4,
         ),
         requests=RequestActivities(world.recorder, world.store.jobs, world.exchanges, world.limiter),
-        delivery=DeliveryActivities({}),
+        delivery=DeliveryActivities(
+            world.dispatch.channels,
+            world.store.jobs,
+            world.store.claims,
+            world.store.deliveries,
+            Pauses(delivery.first_pause, delivery.longest_pause, delivery.public_url),
+        ),
         prices=PriceActivities(world.store.prices, world.store.repricings),
         simulations=SimulationActivities(
             world.store.simulations, world.texts, world.registry, _health(world.settings.health), _BEAT

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from temporalio import workflow
-from temporalio.common import SearchAttributeKey
-from temporalio.exceptions import ActivityError, ApplicationError, TimeoutType, is_cancelled_exception
+from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    TimeoutType,
+    WorkflowAlreadyStartedError,
+    is_cancelled_exception,
+)
 from temporalio.exceptions import TimeoutError as ActivityTimeout
+from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
 
 with workflow.unsafe.imports_passed_through():
-    from activities.delivery import Deliver, DeliveryActivities
+    from activities.delivery import Deliver
     from activities.inference import CallerActivities, JobActivities, JobAttempt, Join, Joined, Recover
     from activities.requests import Begin, Record, RequestActivities
     from activities.routing import Look, RoutingActivities
+    from gateway.domain.delivery import delivery_id
     from gateway.domain.errors import Abandoned, RateLimited
     from gateway.domain.inference import (
         KEPT_DECISIONS,
@@ -36,9 +46,12 @@ with workflow.unsafe.imports_passed_through():
     from gateway.domain.limits import Throttle
     from gateway.domain.retries import Now, Route, next_choice, pause, reason_to_stop
     from workflows import policies
+    from workflows.delivery import DeliverWorkflow
 
 STATUS = SearchAttributeKey.for_keyword("Status")
 MODEL = SearchAttributeKey.for_keyword("Model")
+CALLER = SearchAttributeKey.for_keyword("Caller")
+KIND = SearchAttributeKey.for_keyword("Kind")
 
 
 @workflow.defn(name="Inference")
@@ -96,7 +109,7 @@ class InferenceWorkflow:
         )
         settlement = recorded.before or settlement
         self._show(settlement)
-        await self._deliver(request, settlement)
+        await _whatever_comes(self._deliver(request))
         return settlement
 
     async def _try(self, request: InferenceRequest) -> str:
@@ -240,14 +253,31 @@ class InferenceWorkflow:
             updates.append(MODEL.value_set(last.model))
         workflow.upsert_search_attributes(updates)
 
-    async def _deliver(self, request: InferenceRequest, settlement: Settlement) -> None:
-        for channel, target in request.deliver.items():
-            deliver = Deliver(channel, target, settlement.request_id, settlement.status)
-            # What cannot be delivered stays to be polled; the failed activity in the history says why.
-            with suppress(ActivityError):
-                await workflow.execute_activity_method(
-                    DeliveryActivities.deliver, deliver, **policies.DELIVER
+    async def _deliver(self, request: InferenceRequest) -> None:
+        """Have the caller told, by each channel on its own: a day of tries must not hold the job open."""
+        for channel, destination in sorted(request.deliver.items()):
+            deliver = Deliver(request.id, channel, destination, request.caller, request.traceparent)
+            # What was begun by hand meanwhile, or by a run before this one, is left to go on.
+            with suppress(WorkflowAlreadyStartedError):
+                await workflow.start_child_workflow(
+                    DeliverWorkflow.run,
+                    deliver,
+                    id=delivery_id(request.id, channel),
+                    parent_close_policy=ParentClosePolicy.ABANDON,
+                    cancellation_type=ChildWorkflowCancellationType.ABANDON,
+                    search_attributes=TypedSearchAttributes(
+                        [SearchAttributePair(CALLER, request.caller), SearchAttributePair(KIND, "deliver")]
+                    ),
                 )
+
+
+async def _whatever_comes(work: Coroutine[Any, Any, None]) -> None:
+    """Do it to its end, also when the workflow is cancelled meanwhile: the job has ended, and its caller is told."""
+    task = asyncio.create_task(work)
+    while not task.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.shield(task)
+    task.result()
 
 
 def _abandoned(request: InferenceRequest, choice: Choice, number: int) -> Attempt:

@@ -8,6 +8,8 @@ from typing import Any
 from temporalio.common import RetryPolicy
 from temporalio.workflow import ActivityCancellationType
 
+from gateway.domain.delivery import TRIES
+
 _ONCE = RetryPolicy(maximum_attempts=1)
 _UNTIL_DONE = RetryPolicy(
     initial_interval=timedelta(milliseconds=200),
@@ -59,15 +61,21 @@ SIMULATE: dict[str, Any] = {
 """Trying rules on logged requests: begun anew where a worker dies, and given up after ten of them."""
 
 DELIVER: dict[str, Any] = {
-    "start_to_close_timeout": timedelta(seconds=30),
+    "start_to_close_timeout": timedelta(seconds=90),
     "retry_policy": RetryPolicy(
         initial_interval=timedelta(seconds=5),
         backoff_coefficient=4,
-        maximum_interval=timedelta(hours=6),
-        maximum_attempts=10,
+        maximum_interval=timedelta(hours=8),
+        maximum_attempts=TRIES,
     ),
 }
-"""Handing a finished job to its caller: ten tries over about a day."""
+"""Telling a caller of its finished job: ten tries over about a day. A try that fails says itself how soon the next one
+is; these pauses are for those whose process died."""
+
+
+def deliveries_queue(jobs_queue: str) -> str:
+    """The task queue of deliveries: they have workers' hands of their own, lest slow receivers hold up model calls."""
+    return f"{jobs_queue}-deliveries"
 
 
 def join(now: datetime, deadline: datetime) -> dict[str, Any]:

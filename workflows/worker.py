@@ -19,7 +19,9 @@ from activities.routing import RoutingActivities
 from activities.simulations import SimulationActivities
 from gateway.settings import Settings
 from gateway.temporal.client import process_queue
+from workflows.delivery import DeliverWorkflow
 from workflows.inference import InferenceWorkflow
+from workflows.policies import deliveries_queue
 from workflows.reprice import RepriceWorkflow
 from workflows.simulate import SimulateWorkflow
 
@@ -67,7 +69,6 @@ class Hands:
         prices, simulations = self.prices, self.simulations
         return [
             self.job.call_model,
-            self.delivery.deliver,
             prices.begin,
             prices.step,
             prices.end,
@@ -120,7 +121,7 @@ def job_workers(client: Client, settings: Settings, hands: Hands) -> Sequence[Wo
     jobs = Worker(
         client,
         task_queue=temporal.jobs_queue,
-        workflows=[InferenceWorkflow, RepriceWorkflow, SimulateWorkflow],
+        workflows=[InferenceWorkflow, DeliverWorkflow, RepriceWorkflow, SimulateWorkflow],
         activities=[*hands.local, *hands.apart],
         workflow_runner=runner(sandbox=temporal.sandbox),
         debug_mode=not temporal.sandbox,  # on the event loop, without threads: see docs/decisions/0011
@@ -148,4 +149,11 @@ def job_workers(client: Client, settings: Settings, hands: Hands) -> Sequence[Wo
         no_remote_activities=True,
         graceful_shutdown_timeout=timedelta(seconds=5),
     )
-    return [jobs, orphans]
+    deliveries = Worker(
+        client,
+        task_queue=deliveries_queue(temporal.jobs_queue),
+        activities=[hands.delivery.deliver],
+        max_concurrent_activities=settings.delivery.concurrency,
+        graceful_shutdown_timeout=settings.worker.shutdown_grace,
+    )
+    return [jobs, orphans, deliveries]

@@ -14,12 +14,15 @@ from gateway.settings import Api
 B = TypeVar("B", bound=BaseModel)
 
 
-async def read(request: Request, kind: type[B], settings: Api) -> B:
-    """The body of a request. Raises InvalidJson, InvalidRequest naming the field, BodyTooLarge, BodyTimeout."""
+async def read(request: Request, kind: type[B], settings: Api, *, may_be_empty: bool = False) -> B:
+    """The body of a request; none at all counts as an empty object where it `may_be_empty`.
+
+    Raises InvalidJson, InvalidRequest naming the field, BodyTooLarge, BodyTimeout.
+    """
     headers = request.scope["gateway"]["headers"]
     raw = await http.read_body(request.receive, headers, settings.body_limit, settings.body_timeout)
     try:
-        return kind.model_validate_json(raw)
+        return kind.model_validate_json(b"{}" if may_be_empty and not raw else raw)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         if first["type"] == "json_invalid":

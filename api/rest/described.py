@@ -4,6 +4,36 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+DELIVER: Final[dict[str, Any]] = {
+    "type": "object",
+    "description": "Who is told of the job's end. It can be asked for in any case.",
+    "additionalProperties": False,
+    "properties": {
+        "webhook": {
+            "type": "object",
+            "required": ["url"],
+            "additionalProperties": False,
+            "properties": {
+                "url": {"type": "string", "format": "uri"},
+                "secret": {
+                    "type": "string",
+                    "description": "What the event is signed with: `whsec_` and base64 of 24 to 64 bytes. Left out: "
+                    "your own secret (`/api/v1/webhooks/secret`).",
+                },
+            },
+        },
+        "nats": {
+            "type": "object",
+            "required": ["subject"],
+            "additionalProperties": False,
+            "properties": {
+                "subject": {"type": "string", "description": "Below `agents.{caller}`, or granted."},
+                "trace_id": {"type": "string", "description": "Comes back in the header `X-Trace-Id`."},
+            },
+        },
+    },
+}
+"""Who is told of a job's end."""
 GATEWAY: Final[dict[str, Any]] = {
     "type": "object",
     "additionalProperties": False,
@@ -22,6 +52,7 @@ GATEWAY: Final[dict[str, Any]] = {
             "type": "boolean",
             "description": "Refuse rather than drop a field that the model's own dialect has no word for.",
         },
+        "deliver": DELIVER,
         "max_cost_usd": {
             "description": "A bound in USD on all attempts together.",
             "anyOf": [{"type": "number"}, {"type": "string"}],

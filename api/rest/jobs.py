@@ -12,8 +12,9 @@ from starlette.types import Send
 from api.auth import authenticate
 from api.headers import hints_of
 from api.rest import http
-from api.rest.described import IDEMPOTENCY_KEY
+from api.rest.described import DELIVER, IDEMPOTENCY_KEY
 from api.rest.wire import JobShape, JobsPage, job_shape
+from api.service.deliveries import DeliveriesService
 from api.service.forms.job import ENDPOINTS, job_ask
 from api.service.jobs import JobsService
 from gateway.domain.identity import Caller
@@ -35,7 +36,7 @@ _BODY = {
                     "body": {"type": "object", "description": "What would be posted to the endpoint."},
                     "deadline_s": {"type": "number", "exclusiveMinimum": 0},
                     "metadata": {"type": "object", "additionalProperties": {"type": "string"}},
-                    "deliver": {"type": "object"},
+                    "deliver": DELIVER,
                 },
             }
         }
@@ -60,7 +61,9 @@ def _accepted(job: Job, *, preferred: bool) -> list[http.Header]:
     return [*headers, (b"preference-applied", b"respond-async")] if preferred else headers
 
 
-def router(identity: Identify, service: JobsService, settings: Api) -> APIRouter:
+def router(
+    identity: Identify, service: JobsService, deliveries: DeliveriesService, settings: Api
+) -> APIRouter:
     """The routes of jobs."""
     routes = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 
@@ -75,7 +78,7 @@ def router(identity: Identify, service: JobsService, settings: Api) -> APIRouter
         headers: Mapping[str, str] = door["headers"]
         raw = await http.read_body(request.receive, headers, settings.body_limit, settings.body_timeout)
         hints = hints_of(headers, door["span"], door["request_id"])
-        ask = job_ask(raw, hints, door="rest", channels=service.channels)
+        ask = job_ask(raw, hints, door="rest")
         job = await service.create(caller, ask)
         answer = Response(job_shape(job).model_dump_json(), 202, media_type="application/json")
         answer.raw_headers.extend(_accepted(job, preferred=False))
@@ -96,7 +99,7 @@ def router(identity: Identify, service: JobsService, settings: Api) -> APIRouter
     async def get(request: Request, job_id: str) -> JobShape:
         """One job, with its result when it is completed."""
         job = await service.get(await who(request), job_id)
-        return job_shape(job, await service.result_of(job))
+        return job_shape(job, await service.result_of(job), await deliveries.of(job))
 
     @routes.get("/{job_id}/result")
     async def result(request: Request, job_id: str) -> Response:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -11,6 +11,8 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, PlainSerializer
 
 from api.rest.decisions import DecisionShape, decision_shape
+from api.rest.deliveries import DeliverShape, DeliveryShape, deliver_shape, delivery_shapes
+from gateway.domain.delivery import Delivery
 from gateway.domain.inference import Attempt, Failure, Traits, Usage, telling
 from gateway.domain.jobs import Job
 from gateway.storage.ports import Record
@@ -56,7 +58,7 @@ class FailureShape(_Shape):
 
 
 class JobShape(_Shape):
-    """A job. `result` is there when it is completed and was asked for by its id."""
+    """A job. Asked for by its id it has its `result` when it is completed, and `deliveries` when it has ended."""
 
     id: str
     object: Literal["job"] = "job"
@@ -74,7 +76,8 @@ class JobShape(_Shape):
     cost_usd: Usd | None
     result: Any = None
     error: FailureShape | None
-    deliver: Mapping[str, str]
+    deliver: DeliverShape | None
+    deliveries: list[DeliveryShape] = []
     metadata: Mapping[str, str]
     workflow_id: str
     trace_id: str
@@ -222,7 +225,7 @@ def failure_shape(failure: Failure | None, *, operator: bool) -> FailureShape | 
     )
 
 
-def job_shape(job: Job, result: bytes | None = None) -> JobShape:
+def job_shape(job: Job, result: bytes | None = None, deliveries: Sequence[Delivery] = ()) -> JobShape:
     """A job as we show it."""
     return JobShape(
         id=job.id,
@@ -240,7 +243,8 @@ def job_shape(job: Job, result: bytes | None = None) -> JobShape:
         cost_usd=job.cost_usd,
         result=None if result is None else msgspec.json.decode(result),
         error=failure_shape(job.failure, operator=False),
-        deliver=job.deliver,
+        deliver=deliver_shape(job.deliver),
+        deliveries=delivery_shapes(deliveries),
         metadata=job.metadata,
         workflow_id=job.id,
         trace_id=job.trace_id,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 
 import msgspec
@@ -12,8 +12,10 @@ from api.rpc.asked import chat_body
 from api.rpc.common import STATUS, failure_message, tokens
 from api.rpc.door import Call
 from api.rpc.values import decimal, limit_of, seconds, timestamp, word_of
+from api.service.deliveries import DeliveriesService
 from api.service.forms.job import job_ask
 from api.service.jobs import JobsService
+from gateway.domain.delivery import Delivery, Destination
 from gateway.domain.errors import InvalidRequest
 from gateway.domain.jobs import Job
 from gateway.v1 import jobs_pb2 as pb
@@ -22,15 +24,16 @@ from gateway.v1 import jobs_pb2 as pb
 class JobsServicer:
     """Takes jobs, tells of them, cancels them."""
 
-    def __init__(self, jobs: JobsService) -> None:
-        """`jobs` does the work."""
+    def __init__(self, jobs: JobsService, deliveries: DeliveriesService) -> None:
+        """`jobs` does the work, `deliveries` what follows it."""
         self._jobs = jobs
+        self._deliveries = deliveries
 
     async def create(self, call: Call, request: pb.JobsServiceCreateRequest) -> pb.JobsServiceCreateResponse:
         """Accept a job."""
         # The rpc's own deadline is for its acceptance.
         hints = replace(call.hints, deadline=None)
-        ask = job_ask(_body(request), hints, door="grpc", channels=self._jobs.channels)
+        ask = job_ask(_body(request), hints, door="grpc")
         return pb.JobsServiceCreateResponse(job=job_message(await self._jobs.create(call.caller, ask)))
 
     async def get(self, call: Call, request: pb.JobsServiceGetRequest) -> pb.JobsServiceGetResponse:
@@ -68,8 +71,17 @@ class JobsServicer:
         async for job in self._jobs.watch(call.caller, request.id):
             yield pb.JobsServiceWatchResponse(job=await self._whole(job))
 
+    async def redeliver(
+        self, call: Call, request: pb.JobsServiceRedeliverRequest
+    ) -> pb.JobsServiceRedeliverResponse:
+        """Tell of a job once more."""
+        begun = await self._deliveries.redeliver(call.caller, request.id, request.channel or None)
+        return pb.JobsServiceRedeliverResponse(
+            job_id=begun.job_id, event_id=begun.event_id, channels=begun.channels
+        )
+
     async def _whole(self, job: Job) -> pb.Job:
-        return job_message(job, await self._jobs.result_of(job))
+        return job_message(job, await self._jobs.result_of(job), await self._deliveries.of(job))
 
 
 def _body(request: pb.JobsServiceCreateRequest) -> bytes:
@@ -83,10 +95,22 @@ def _body(request: pb.JobsServiceCreateRequest) -> bytes:
     }
     if request.HasField("deadline"):
         body["deadline_s"] = seconds(request.deadline)
+    if request.HasField("deliver"):
+        body["deliver"] = _deliver(request.deliver)
     return msgspec.json.encode(body)
 
 
-def job_message(job: Job, result: bytes | None = None) -> pb.Job:
+def _deliver(deliver: pb.Deliver) -> dict[str, object]:
+    """What REST would have said: an empty text is one that was left out."""
+    said: dict[str, object] = {}
+    if deliver.HasField("webhook"):
+        said["webhook"] = {"url": deliver.webhook.url, "secret": deliver.webhook.secret or None}
+    if deliver.HasField("nats"):
+        said["nats"] = {"subject": deliver.nats.subject, "trace_id": deliver.nats.trace_id or None}
+    return said
+
+
+def job_message(job: Job, result: bytes | None = None, deliveries: Sequence[Delivery] = ()) -> pb.Job:
     """A job as we show it."""
     return pb.Job(
         id=job.id,
@@ -105,7 +129,31 @@ def job_message(job: Job, result: bytes | None = None) -> pb.Job:
         chat=None if result is None else chat_response(result),
         error=failure_message(job.failure, operator=False),
         metadata=dict(job.metadata),
-        deliver=dict(job.deliver),
+        deliver={channel: there.target for channel, there in job.deliver.items()},
+        destinations=[_destination(channel, there) for channel, there in sorted(job.deliver.items())],
+        deliveries=[_delivery(each) for each in deliveries],
         workflow_id=job.id,
         trace_id=job.trace_id,
+    )
+
+
+def _destination(channel: str, there: Destination) -> pb.Destination:
+    return pb.Destination(
+        channel=channel, target=there.target, trace_id=there.trace_id, has_secret=there.has_secret
+    )
+
+
+def _delivery(each: Delivery) -> pb.Delivery:
+    return pb.Delivery(
+        channel=each.channel,
+        target=each.target,
+        number=each.number,
+        at=timestamp(each.at),
+        outcome=each.outcome.value,
+        status=each.status,
+        code=each.code or "",
+        message=each.message or "",
+        next_at=timestamp(each.next_at),
+        by_hand=each.by_hand,
+        took_ms=each.took_ms,
     )

@@ -23,6 +23,7 @@ from api.rpc.registry import RegistryServicer
 from api.rpc.requests import RequestsServicer
 from api.rpc.rules import RulesServicer
 from api.rpc.usage import UsageServicer
+from api.rpc.webhooks import WebhooksServicer
 from api.service.services import Services
 from gateway.identity import Identify
 from gateway.settings import Api, Settings
@@ -36,6 +37,7 @@ from gateway.v1 import (
     requests_pb2,
     rules_pb2,
     usage_pb2,
+    webhooks_pb2,
 )
 
 # Its messages are v1alpha's under another name, so that one servicer speaks for both.
@@ -63,7 +65,7 @@ def build_server(
 
     servicers = {
         inference_pb2.DESCRIPTOR.services_by_name["InferenceService"]: InferenceServicer(services.inference),
-        jobs_pb2.DESCRIPTOR.services_by_name["JobsService"]: JobsServicer(services.jobs),
+        jobs_pb2.DESCRIPTOR.services_by_name["JobsService"]: JobsServicer(services.jobs, services.deliveries),
         live_pb2.DESCRIPTOR.services_by_name["LiveService"]: LiveServicer(services.live),
         models_pb2.DESCRIPTOR.services_by_name["ModelsService"]: ModelsServicer(services.models),
         prices_pb2.DESCRIPTOR.services_by_name["PricesService"]: PricesServicer(services.prices),
@@ -75,6 +77,7 @@ def build_server(
             services.rules, services.simulations
         ),
         usage_pb2.DESCRIPTOR.services_by_name["UsageService"]: UsageServicer(services.usage),
+        webhooks_pb2.DESCRIPTOR.services_by_name["WebhooksService"]: WebhooksServicer(services.webhooks),
     }
     names = frozenset(service.full_name for service in servicers)
     health = Health(names, ready)

@@ -43,6 +43,8 @@ def accept(
 ) -> tuple[InferenceRequest, Decision]:
     """Make the request that the gateway commits itself to, and the first decision about it.
 
+    Where a job is to be told of is for whoever asks to add.
+
     Raises InvalidRequest, and RequestFailed with the error of a decision that refuses: ModelNotFound (alike for what is
     unknown and what the caller may not use), NoModelFits, NoModelAvailable, RefusedByRule, or what else a rule names.
     """
@@ -50,6 +52,11 @@ def accept(
         raise InvalidRequest(
             f"The deadline must not be longer than {terms.max_deadline.total_seconds():.0f} seconds.",
             param="deadline",
+        )
+    if ask.deliver is not None and terms.mode is not Mode.JOB:
+        raise InvalidRequest(
+            "`gateway.deliver` is for jobs: send `Prefer: respond-async` with it, or leave it out.",
+            param="gateway.deliver",
         )
     request_id = request_id or ask.hints.request_id or new_id()
     uuid = parse_id(request_id)

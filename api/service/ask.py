@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
+from api.service.destinations import DeliverBody, Wanted, wanted_of
 from gateway.domain.errors import InvalidJson, InvalidRequest
 from gateway.domain.inference import Durability, Kind, Traits
 from gateway.domain.operations import Operation
@@ -40,6 +41,7 @@ class Own(msgspec.Struct, forbid_unknown_fields=True):
     exclude: list[str] = []
     max_cost_usd: Decimal | None = None
     strict: bool | None = None
+    deliver: DeliverBody | None = None
 
 
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -87,6 +89,7 @@ class Ask:
     hints: Hints
     files: tuple[Attachment, ...] = ()
     strict: bool = False
+    deliver: Wanted | None = None
 
     @property
     def kind(self) -> Kind:
@@ -166,6 +169,7 @@ def ask_of(operation: Operation, form: Form, incoming: Incoming, hints: Hints, *
         hints=hints,
         files=incoming.files,
         strict=hints.strict if own.strict is None else own.strict,
+        deliver=wanted_of(own.deliver, "gateway.deliver"),
     )
 
 

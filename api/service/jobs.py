@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Protocol
 
 from api.service.accept import Terms, accept, limits_of
 from api.service.admission import Admission
 from api.service.ask import Ask
+from api.service.destinations import Destinations
 from api.service.served import RequestFailed, Served
 from gateway.domain.errors import (
     IdempotencyMismatch,
@@ -58,9 +59,9 @@ class JobsService:
         claims: Claims,
         settings: Settings,
         storage_up: Callable[[], bool],
-        channels: frozenset[str] = frozenset(),
+        destinations: Destinations,
     ) -> None:
-        """`channels` are the ways of delivery that this installation has."""
+        """`destinations` are checked and sealed before a job is accepted."""
         self._router = router
         self._admission = admission
         self._engine = engine
@@ -68,7 +69,7 @@ class JobsService:
         self._claims = claims
         self._settings = settings
         self._storage_up = storage_up
-        self.channels = channels
+        self._destinations = destinations
 
     async def create(self, caller: Caller, ask: Ask) -> Job:
         """Accept a job; the same Idempotency-Key gives the same job.
@@ -90,16 +91,19 @@ class JobsService:
             heartbeat=jobs.heartbeat_timeout,
         )
         key = ask.hints.idempotency_key
-        fingerprint = sha256(f"{ask.endpoint}\n{ask.text}".encode()).hexdigest()
+        told = "" if ask.deliver is None else ask.deliver.plain()
+        fingerprint = sha256(f"{ask.endpoint}\n{told}{ask.text}".encode()).hexdigest()
         terms = Terms(Mode.JOB, Durability.START_FIRST, jobs.deadline, jobs.max_deadline, limits)
         if not self._storage_up():
             raise StorageUnavailable(retry_after=timedelta(seconds=1))
+        await self._destinations.check(caller, ask.deliver, datetime.now(UTC))
         job_id = (
             None if key is None else await self._admission.once.bind(caller, key, fingerprint, jobs.retention)
         )
         request, decision = accept(
             caller, ask, self._router, terms, request_id=job_id, fingerprint=fingerprint
         )
+        request = replace(request, deliver=self._destinations.of(ask.deliver, request.id))
         # What makes a job wait is taken when it begins; what refuses it refuses it here, where somebody hears it.
         served = Served(
             request.id, request.trace_id, rule=decision.rule, rules_version=decision.rules_version

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from api.service.deliveries import DeliveriesService
 from api.service.inference import InferenceService
 from api.service.jobs import JobsService
 from api.service.live import LiveService
@@ -14,6 +15,7 @@ from api.service.requests import RequestsService
 from api.service.rules import RulesService
 from api.service.simulations import SimulationsService
 from api.service.usage import UsageService
+from api.service.webhooks import WebhooksService
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +32,5 @@ class Services:
     rules: RulesService
     prices: PricesService
     simulations: SimulationsService
+    deliveries: DeliveriesService
+    webhooks: WebhooksService

@@ -194,6 +194,18 @@ class JobNotFinished(GatewayError):
     retryable = True
 
 
+class WebhookSecretExists(GatewayError):
+    """You have a secret for webhooks already. Rotate it to get another one."""
+
+    code = "webhook_secret_exists"
+
+
+class WebhookSecretNotFound(GatewayError):
+    """You have no secret for webhooks yet. Create one."""
+
+    code = "webhook_secret_not_found"
+
+
 class JobFinished(GatewayError):
     """The job has ended already and can no longer be cancelled."""
 
@@ -357,6 +369,68 @@ class ContentFiltered(GatewayError):
     """The model's provider refused the request by its content policy."""
 
     code = "content_filter"
+
+
+# ---- who is told of a finished job --------------------------------------------------------------------------------
+class ReceiverUnreachable(GatewayError):
+    """The receiver could not be reached."""
+
+    code = "receiver_unreachable"
+    retryable = True
+
+
+class ReceiverTimeout(GatewayError):
+    """The receiver did not answer in time."""
+
+    code = "receiver_timeout"
+    retryable = True
+
+
+class ReceiverInsecure(GatewayError):
+    """The receiver's certificate is not valid for its name."""
+
+    code = "receiver_insecure"
+    retryable = True
+
+
+class ReceiverRefused(GatewayError):
+    """The receiver answered with something else than success."""
+
+    code = "receiver_refused"
+    retryable = True
+
+
+class ReceiverGone(GatewayError):
+    """The receiver said that it is gone for good (410)."""
+
+    code = "receiver_gone"
+
+
+class ReceiverForbidden(GatewayError):
+    """The receiver's address is none that this gateway calls."""
+
+    code = "receiver_forbidden"
+
+
+class BusUnavailable(GatewayError):
+    """NATS could not be reached."""
+
+    code = "bus_unavailable"
+    retryable = True
+
+
+class BusRefused(GatewayError):
+    """NATS did not take the message."""
+
+    code = "bus_refused"
+    retryable = True
+
+
+class DestinationSealed(GatewayError):
+    """Where to deliver, or what to sign with, cannot be decrypted: its key is not in the ring."""
+
+    code = "destination_sealed"
+    retryable = True
 
 
 # ---- ourselves ---------------------------------------------------------------------------------------------------

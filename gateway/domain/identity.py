@@ -65,7 +65,10 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """An authenticated caller. `models` holds the names and aliases it may use; None means every one."""
+    """An authenticated caller. `models` holds the names and aliases it may use; None means every one.
+
+    `subjects` are patterns of NATS subjects that its jobs may be published to, beside its own.
+    """
 
     id: str
     name: str
@@ -75,6 +78,7 @@ class Caller:
     key_id: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     budget: Budget | None = None
+    subjects: tuple[str, ...] = ()
 
     def may(self, right: Right) -> bool:
         """Whether the caller has the right."""

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
+from gateway.domain.delivery import Destination
 from gateway.domain.errors import BY_CODE, Cancelled, DeadlineExceeded, GatewayError, HedgeLost, ModelNotFound
 
 
@@ -235,6 +236,7 @@ class InferenceRequest:
     `origin` names the process that holds the caller's connection (empty for a job). `candidates` are the best of
     those that the door's decision left; `decision` is that decision as it is kept (`gateway/decisions.py`).
     `log_content` None leaves it to the settings. `strict` refuses a model to which some field cannot be carried over.
+    `deliver` says, by channel, who is told of its end.
     """
 
     id: str
@@ -254,7 +256,7 @@ class InferenceRequest:
     limits: Limits = field(default_factory=Limits)
     tags: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
-    deliver: Mapping[str, str] = field(default_factory=dict)
+    deliver: Mapping[str, Destination] = field(default_factory=dict)
     trace_id: str = ""
     traceparent: str = ""
     tracestate: str = ""

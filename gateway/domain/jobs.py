@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
+from gateway.domain.delivery import Destination
 from gateway.domain.inference import Failure, InferenceRequest, Status, Usage
 
 
@@ -29,7 +30,7 @@ class Job:
     usage: Usage | None = None
     cost_usd: Decimal | None = None
     failure: Failure | None = None
-    deliver: Mapping[str, str] = field(default_factory=dict)
+    deliver: Mapping[str, Destination] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
     trace_id: str = ""
     fingerprint: str = ""

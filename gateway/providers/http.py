@@ -12,10 +12,8 @@ import re
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import timedelta
 from functools import cache, lru_cache
-from math import isnan
 from types import TracebackType
 from typing import Final, Self, cast
 from urllib.request import getproxies, proxy_bypass
@@ -30,6 +28,7 @@ from gateway.domain.errors import GatewayError
 from gateway.domain.secret import MASK, Secret
 from gateway.net.guard import Guard
 from gateway.net.http1 import Http1
+from gateway.net.waits import retry_after
 from gateway.providers.ports import CallTimeouts
 from gateway.providers.watch import Watch
 from gateway.settings import Providers
@@ -37,7 +36,6 @@ from gateway.settings import Providers
 ERROR_BODY: Final = 64 * 1024
 ERROR_BODY_TIME: Final = 2.0
 DETAIL: Final = 2048
-LONGEST_WAIT: Final = timedelta(days=1)
 REQUEST_IDS: Final = ("x-request-id", "request-id")
 """Headers by which a provider says its own id of a request."""
 _PARAM = re.compile(r"[A-Za-z0-9_.\[\]]{1,80}")
@@ -426,23 +424,3 @@ def said(body: bytes, secret: Secret | None) -> str:
     if secret:
         text = text.replace(secret.reveal(), MASK)
     return text[:DETAIL]
-
-
-def retry_after(headers: Mapping[str, str]) -> timedelta | None:
-    """How long the upstream asks us to wait: `retry-after-ms`, or `retry-after` in seconds or as an HTTP date."""
-    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        text = headers.get(name, "").strip()
-        if not text:
-            continue
-        try:
-            seconds = float(text) * unit
-        except ValueError:
-            try:
-                moment = parsedate_to_datetime(text)
-            except ValueError:
-                continue
-            zoned = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-            seconds = (zoned - datetime.now(UTC)).total_seconds()
-        if not isnan(seconds):
-            return timedelta(seconds=min(max(seconds, 0.0), LONGEST_WAIT.total_seconds()))
-    return None

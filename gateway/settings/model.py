@@ -302,6 +302,59 @@ class Nats(Section):
 
     url: Text = ""
     credentials_file: Text = ""
+    nkey_file: Text = ""
+    tls: Truth = False
+    tls_ca: Text = ""
+    tls_cert: Text = ""
+    tls_key: Text = ""
+    connect_timeout: Timeout = seconds(2)
+
+
+class WebhookSettings(Section):
+    """Which addresses webhooks are sent to."""
+
+    https_only: Truth = True
+    allow_private_networks: Truth = False
+    tls_ca: Text = ""
+
+
+class StreamSettings(Section):
+    """The stream of NATS that finished jobs are published to, as it is made where it is missing."""
+
+    name: Text = "GATEWAY_DELIVERIES"
+    subjects: Texts = ("agents.>",)
+    max_age: Timeout = timedelta(days=7)
+    max_bytes: Size = 1024 * MIB
+    replicas: Count = 1
+    duplicate_window: Timeout = timedelta(days=1)
+
+    @model_validator(mode="after")
+    def _bounds(self) -> Self:
+        self._ordered("duplicate_window", "max_age")
+        return self
+
+
+class DeliverySettings(Section):
+    """How callers are told of their finished jobs."""
+
+    public_url: Text = ""
+    inline_limit: Size = 256 * 1024
+    timeout: Timeout = seconds(15)
+    first_pause: Timeout = seconds(5)
+    longest_pause: Timeout = timedelta(hours=8)
+    concurrency: Count = 100
+    webhook: WebhookSettings = WebhookSettings()
+    stream: StreamSettings = StreamSettings()
+
+    @model_validator(mode="after")
+    def _bounds(self) -> Self:
+        self._ordered("first_pause", "longest_pause")
+        if self.timeout > timedelta(seconds=60):
+            # The engine gives a try a minute and a half in all.
+            raise PydanticCustomError(
+                "expected", "expected {expected}", {"expected": "at most 60s", "key": "timeout"}
+            )
+        return self
 
 
 class Identity(Section):
@@ -414,6 +467,7 @@ class Settings(BaseSettings):
     limits: LimitSettings = LimitSettings()
     health: Health = Health()
     nats: Nats = Nats()
+    delivery: DeliverySettings = DeliverySettings()
     identity: Identity = Identity()
     providers: Providers = Providers()
     credentials: Credentials = Credentials()

@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
+from gateway.domain.delivery import SigningSecret
 from gateway.domain.prices import DatedPrice
 from gateway.domain.secret import MASK
 from gateway.storage.ports import Registered
@@ -36,6 +37,12 @@ def shown_price(kept: DatedPrice) -> dict[str, Any]:
     said: dict[str, Any] = {"id": kept.id, "source": kept.source, "since": price.since, **price.parts()}
     if price.tiers:
         said["tiers"] = price.tiers
+    return cast("dict[str, Any]", msgspec.to_builtins(said))
+
+
+def shown_secret(secret: SigningSecret) -> dict[str, Any]:
+    """A caller's secret for webhooks as the audit has it: its last four characters, and when it ends."""
+    said = {"id": secret.id, "last_four": secret.last_four, "ends_at": secret.ends_at}
     return cast("dict[str, Any]", msgspec.to_builtins(said))
 
 

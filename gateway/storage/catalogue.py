@@ -18,6 +18,7 @@ from gateway.storage.ports import (
     Changes,
     Claims,
     Conversations,
+    Deliveries,
     Idempotency,
     Jobs,
     Keys,
@@ -34,6 +35,7 @@ from gateway.storage.ports import (
     Slots,
     Store,
     StreamLog,
+    WebhookSecrets,
 )
 from gateway.storage.postgres.store import open_store as open_postgres
 
@@ -73,6 +75,8 @@ class PortByPort:
     prices: Prices
     repricings: Repricings
     rollups: Rollups
+    deliveries: Deliveries
+    webhook_secrets: WebhookSecrets
     audit: Audit
     rules: Rules
     simulations: Simulations
@@ -139,6 +143,8 @@ async def open_store(settings: Settings) -> Store:
         prices=opened[chosen.models].prices,
         repricings=opened[chosen.requests].repricings,
         rollups=opened[chosen.requests].rollups,
+        deliveries=opened[chosen.jobs].deliveries,
+        webhook_secrets=opened[chosen.keys].webhook_secrets,
         audit=opened[chosen.models].audit,
         rules=opened[chosen.models].rules,
         simulations=opened[chosen.requests].simulations,

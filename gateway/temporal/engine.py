@@ -117,8 +117,12 @@ class Engine:
             telemetry.EAGER_STARTS.labels("here" if eager else "queued").inc()
         return True
 
-    async def run(self, workflow: str, argument: object, *, id_: str, caller: str) -> bool:
+    async def run(
+        self, workflow: str, argument: object, *, id_: str, caller: str, anew: bool = False
+    ) -> bool:
         """Start a workflow of another kind on the jobs' queue; returns once it is committed: False if it was before.
+
+        `anew` starts it in any case: one that runs under the id is ended.
 
         Raises EngineUnavailable, and then the start may have been committed all the same.
         """
@@ -134,8 +138,12 @@ class Engine:
                 argument,
                 id=id_,
                 task_queue=self._settings.jobs_queue,
-                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE
+                if anew
+                else WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                id_conflict_policy=WorkflowIDConflictPolicy.TERMINATE_EXISTING
+                if anew
+                else WorkflowIDConflictPolicy.FAIL,
                 search_attributes=TypedSearchAttributes(attributes),
             )
 

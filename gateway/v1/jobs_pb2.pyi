@@ -13,7 +13,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Job(_message.Message):
-    __slots__ = ("id", "status", "endpoint", "kind", "model", "served_model", "created_at", "started_at", "completed_at", "deadline", "attempts", "usage", "cost_usd", "chat", "error", "metadata", "deliver", "workflow_id", "trace_id")
+    __slots__ = ("id", "status", "endpoint", "kind", "model", "served_model", "created_at", "started_at", "completed_at", "deadline", "attempts", "usage", "cost_usd", "chat", "error", "metadata", "deliver", "workflow_id", "trace_id", "destinations", "deliveries")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -47,6 +47,8 @@ class Job(_message.Message):
     DELIVER_FIELD_NUMBER: _ClassVar[int]
     WORKFLOW_ID_FIELD_NUMBER: _ClassVar[int]
     TRACE_ID_FIELD_NUMBER: _ClassVar[int]
+    DESTINATIONS_FIELD_NUMBER: _ClassVar[int]
+    DELIVERIES_FIELD_NUMBER: _ClassVar[int]
     id: str
     status: _common_pb2.Status
     endpoint: str
@@ -66,10 +68,72 @@ class Job(_message.Message):
     deliver: _containers.ScalarMap[str, str]
     workflow_id: str
     trace_id: str
-    def __init__(self, id: _Optional[str] = ..., status: _Optional[_Union[_common_pb2.Status, str]] = ..., endpoint: _Optional[str] = ..., kind: _Optional[str] = ..., model: _Optional[str] = ..., served_model: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., attempts: _Optional[int] = ..., usage: _Optional[_Union[_common_pb2.TokenUsage, _Mapping]] = ..., cost_usd: _Optional[str] = ..., chat: _Optional[_Union[_inference_pb2.ChatResponse, _Mapping]] = ..., error: _Optional[_Union[_common_pb2.Failure, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., deliver: _Optional[_Mapping[str, str]] = ..., workflow_id: _Optional[str] = ..., trace_id: _Optional[str] = ...) -> None: ...
+    destinations: _containers.RepeatedCompositeFieldContainer[Destination]
+    deliveries: _containers.RepeatedCompositeFieldContainer[Delivery]
+    def __init__(self, id: _Optional[str] = ..., status: _Optional[_Union[_common_pb2.Status, str]] = ..., endpoint: _Optional[str] = ..., kind: _Optional[str] = ..., model: _Optional[str] = ..., served_model: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., attempts: _Optional[int] = ..., usage: _Optional[_Union[_common_pb2.TokenUsage, _Mapping]] = ..., cost_usd: _Optional[str] = ..., chat: _Optional[_Union[_inference_pb2.ChatResponse, _Mapping]] = ..., error: _Optional[_Union[_common_pb2.Failure, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., deliver: _Optional[_Mapping[str, str]] = ..., workflow_id: _Optional[str] = ..., trace_id: _Optional[str] = ..., destinations: _Optional[_Iterable[_Union[Destination, _Mapping]]] = ..., deliveries: _Optional[_Iterable[_Union[Delivery, _Mapping]]] = ...) -> None: ...
+
+class Deliver(_message.Message):
+    __slots__ = ("webhook", "nats")
+    class Webhook(_message.Message):
+        __slots__ = ("url", "secret")
+        URL_FIELD_NUMBER: _ClassVar[int]
+        SECRET_FIELD_NUMBER: _ClassVar[int]
+        url: str
+        secret: str
+        def __init__(self, url: _Optional[str] = ..., secret: _Optional[str] = ...) -> None: ...
+    class Nats(_message.Message):
+        __slots__ = ("subject", "trace_id")
+        SUBJECT_FIELD_NUMBER: _ClassVar[int]
+        TRACE_ID_FIELD_NUMBER: _ClassVar[int]
+        subject: str
+        trace_id: str
+        def __init__(self, subject: _Optional[str] = ..., trace_id: _Optional[str] = ...) -> None: ...
+    WEBHOOK_FIELD_NUMBER: _ClassVar[int]
+    NATS_FIELD_NUMBER: _ClassVar[int]
+    webhook: Deliver.Webhook
+    nats: Deliver.Nats
+    def __init__(self, webhook: _Optional[_Union[Deliver.Webhook, _Mapping]] = ..., nats: _Optional[_Union[Deliver.Nats, _Mapping]] = ...) -> None: ...
+
+class Destination(_message.Message):
+    __slots__ = ("channel", "target", "trace_id", "has_secret")
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    TRACE_ID_FIELD_NUMBER: _ClassVar[int]
+    HAS_SECRET_FIELD_NUMBER: _ClassVar[int]
+    channel: str
+    target: str
+    trace_id: str
+    has_secret: bool
+    def __init__(self, channel: _Optional[str] = ..., target: _Optional[str] = ..., trace_id: _Optional[str] = ..., has_secret: _Optional[bool] = ...) -> None: ...
+
+class Delivery(_message.Message):
+    __slots__ = ("channel", "target", "number", "at", "outcome", "status", "code", "message", "next_at", "by_hand", "took_ms")
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    NEXT_AT_FIELD_NUMBER: _ClassVar[int]
+    BY_HAND_FIELD_NUMBER: _ClassVar[int]
+    TOOK_MS_FIELD_NUMBER: _ClassVar[int]
+    channel: str
+    target: str
+    number: int
+    at: _timestamp_pb2.Timestamp
+    outcome: str
+    status: int
+    code: str
+    message: str
+    next_at: _timestamp_pb2.Timestamp
+    by_hand: bool
+    took_ms: float
+    def __init__(self, channel: _Optional[str] = ..., target: _Optional[str] = ..., number: _Optional[int] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., outcome: _Optional[str] = ..., status: _Optional[int] = ..., code: _Optional[str] = ..., message: _Optional[str] = ..., next_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., by_hand: _Optional[bool] = ..., took_ms: _Optional[float] = ...) -> None: ...
 
 class JobsServiceCreateRequest(_message.Message):
-    __slots__ = ("chat", "deadline", "metadata")
+    __slots__ = ("chat", "deadline", "metadata", "deliver")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -80,10 +144,12 @@ class JobsServiceCreateRequest(_message.Message):
     CHAT_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
+    DELIVER_FIELD_NUMBER: _ClassVar[int]
     chat: _inference_pb2.ChatRequest
     deadline: _duration_pb2.Duration
     metadata: _containers.ScalarMap[str, str]
-    def __init__(self, chat: _Optional[_Union[_inference_pb2.ChatRequest, _Mapping]] = ..., deadline: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    deliver: Deliver
+    def __init__(self, chat: _Optional[_Union[_inference_pb2.ChatRequest, _Mapping]] = ..., deadline: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., deliver: _Optional[_Union[Deliver, _Mapping]] = ...) -> None: ...
 
 class JobsServiceCreateResponse(_message.Message):
     __slots__ = ("job",)
@@ -156,3 +222,21 @@ class JobsServiceWatchResponse(_message.Message):
     JOB_FIELD_NUMBER: _ClassVar[int]
     job: Job
     def __init__(self, job: _Optional[_Union[Job, _Mapping]] = ...) -> None: ...
+
+class JobsServiceRedeliverRequest(_message.Message):
+    __slots__ = ("id", "channel")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    channel: str
+    def __init__(self, id: _Optional[str] = ..., channel: _Optional[str] = ...) -> None: ...
+
+class JobsServiceRedeliverResponse(_message.Message):
+    __slots__ = ("job_id", "event_id", "channels")
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    CHANNELS_FIELD_NUMBER: _ClassVar[int]
+    job_id: str
+    event_id: str
+    channels: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, job_id: _Optional[str] = ..., event_id: _Optional[str] = ..., channels: _Optional[_Iterable[str]] = ...) -> None: ...

@@ -65,6 +65,11 @@ class JobsServiceStub:
                 request_serializer=gateway_dot_v1_dot_jobs__pb2.JobsServiceWatchRequest.SerializeToString,
                 response_deserializer=gateway_dot_v1_dot_jobs__pb2.JobsServiceWatchResponse.FromString,
                 _registered_method=True)
+        self.Redeliver = channel.unary_unary(
+                '/gateway.v1.JobsService/Redeliver',
+                request_serializer=gateway_dot_v1_dot_jobs__pb2.JobsServiceRedeliverRequest.SerializeToString,
+                response_deserializer=gateway_dot_v1_dot_jobs__pb2.JobsServiceRedeliverResponse.FromString,
+                _registered_method=True)
 
 
 class JobsServiceServicer:
@@ -111,6 +116,13 @@ class JobsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Redeliver(self, request, context):
+        """Tells of a job that has ended once more, now: the same event, by the same id. Further tries follow as at its end.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_JobsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -143,6 +155,11 @@ def add_JobsServiceServicer_to_server(servicer, server):
                     servicer.Watch,
                     request_deserializer=gateway_dot_v1_dot_jobs__pb2.JobsServiceWatchRequest.FromString,
                     response_serializer=gateway_dot_v1_dot_jobs__pb2.JobsServiceWatchResponse.SerializeToString,
+            ),
+            'Redeliver': grpc.unary_unary_rpc_method_handler(
+                    servicer.Redeliver,
+                    request_deserializer=gateway_dot_v1_dot_jobs__pb2.JobsServiceRedeliverRequest.FromString,
+                    response_serializer=gateway_dot_v1_dot_jobs__pb2.JobsServiceRedeliverResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -308,6 +325,33 @@ class JobsService:
             '/gateway.v1.JobsService/Watch',
             gateway_dot_v1_dot_jobs__pb2.JobsServiceWatchRequest.SerializeToString,
             gateway_dot_v1_dot_jobs__pb2.JobsServiceWatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Redeliver(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gateway.v1.JobsService/Redeliver',
+            gateway_dot_v1_dot_jobs__pb2.JobsServiceRedeliverRequest.SerializeToString,
+            gateway_dot_v1_dot_jobs__pb2.JobsServiceRedeliverResponse.FromString,
             options,
             channel_credentials,
             insecure,

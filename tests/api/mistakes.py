@@ -18,6 +18,7 @@ from gateway.v1.prices_pb2_grpc import PricesServiceStub
 from gateway.v1.registry_pb2_grpc import RegistryServiceStub
 from gateway.v1.requests_pb2_grpc import RequestsServiceStub
 from gateway.v1.rules_pb2_grpc import RulesServiceStub
+from gateway.v1.webhooks_pb2_grpc import WebhooksServiceStub
 from tests.api import rpc
 from tests.api.rest import Rest, bearer, body, script, serving
 from tests.api.rpc import until
@@ -37,6 +38,7 @@ class Doors:
         self.models = ModelsServiceStub(channel)
         self.live = LiveServiceStub(channel)
         self.rules = RulesServiceStub(channel)
+        self.webhooks = WebhooksServiceStub(channel)
         self.registry = RegistryServiceStub(channel)
 
     async def settled(self) -> None:

@@ -16,7 +16,8 @@ from api.errors import TABLE
 from api.rpc.values import struct_of
 from gateway.v1 import common_pb2, jobs_pb2, models_pb2, requests_pb2
 from tests.api import rpc
-from tests.api.mistakes import MISTAKES, Doors, both, options
+from tests.api.mistakes import MISTAKES, Doors, Mistake, both, options
+from tests.api.mistakes_deliveries import DELIVERY_MISTAKES
 from tests.api.mistakes_prices import PRICE_MISTAKES
 from tests.api.mistakes_simulations import SIMULATION_MISTAKES
 from tests.api.rest import a_quick_world, bearer, body, error_of, told
@@ -235,9 +236,16 @@ async def test_models_are_the_same_at_both_doors(doors):
 
 # ---- the same error ----------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
-    "mistake", [*MISTAKES, *PRICE_MISTAKES, *SIMULATION_MISTAKES], ids=lambda mistake: mistake.name
+    "mistake",
+    [*MISTAKES, *PRICE_MISTAKES, *SIMULATION_MISTAKES],
+    ids=lambda mistake: mistake.name,
 )
 async def test_the_same_mistake_is_the_same_error_at_both_doors(mistake):
+    assert "secret" not in await same_error(mistake)
+
+
+async def same_error(mistake: Mistake) -> str:
+    """Make a mistake at both doors; what REST said of it."""
     async with both(a_quick_world(**dict(mistake.settings))) as doors:
         if mistake.prepare is not None:
             await mistake.prepare(doors)
@@ -252,7 +260,7 @@ async def test_the_same_mistake_is_the_same_error_at_both_doors(mistake):
         assert ("retry-after" in response.headers) == (rpc.RetryInfo in details)
         spoken = dict(details[rpc.ErrorInfo].metadata).get("param")
         assert spoken == error.get("param")
-        assert "secret" not in response.text
+        return response.text
 
 
 _ONE_DOOR_ONLY = {
@@ -273,11 +281,22 @@ _ONE_DOOR_ONLY = {
     "interrupted": "needs a process that dies: tests/workflows",
     "hedge_lost": "told of attempts alone: tests/unit/gateway/test_hedge.py",
     "abandoned": "needs a process that dies: tests/workflows",
+    "receiver_unreachable": "told of deliveries alone: tests/contracts/test_receivers.py",
+    "receiver_timeout": "told of deliveries alone: tests/contracts/test_receivers.py",
+    "receiver_insecure": "told of deliveries alone: tests/contracts/test_receivers.py",
+    "receiver_refused": "told of deliveries alone: tests/contracts/test_receivers.py",
+    "receiver_gone": "told of deliveries alone: tests/contracts/test_receivers.py",
+    "receiver_forbidden": "told of deliveries alone: tests/contracts/test_receivers.py",
+    "bus_unavailable": "told of deliveries alone: tests/contracts/test_channels.py",
+    "bus_refused": "told of deliveries alone: tests/contracts/test_channels.py",
+    "destination_sealed": "told of deliveries alone: tests/contracts/test_receivers.py",
 }
 
 
 def test_every_code_is_tried_at_both_doors_or_said_why_not():
-    tried = {mistake.code for mistake in (*MISTAKES, *PRICE_MISTAKES, *SIMULATION_MISTAKES)}
+    tried = {
+        mistake.code for mistake in (*MISTAKES, *PRICE_MISTAKES, *SIMULATION_MISTAKES, *DELIVERY_MISTAKES)
+    }
     assert tried | set(_ONE_DOOR_ONLY) == set(TABLE)
     assert not tried & set(_ONE_DOOR_ONLY)
 

@@ -61,8 +61,8 @@ def test_a_new_key_is_all_that_stands_on_the_standard_output(made):
     assert KEY.fullmatch(made.stdout.strip())
     assert made.stdout.strip() not in made.stderr
     assert (
-        "agent search; rights: infer; models: assistant; tags: none; budget: none; expires: never"
-        in made.stderr
+        "agent search; rights: infer; models: assistant; tags: none; budget: none; "
+        "subjects: agents.search.>; expires: never" in made.stderr
     )
 
 
@@ -127,6 +127,12 @@ def test_its_tags_and_its_budget_can_be_set_and_taken_away(run, made, holder):
     assert (caller().tags, caller().budget) == ({"team": "search"}, None)
     run("set", "search", "--tag", "none")
     assert caller().tags == {}
+    said = run("set", "search", "--subject", "results.search.>", "--subject", "shared.*.done").stderr
+    assert "subjects: results.search.>, shared.*.done" in said
+    assert caller().subjects == ("results.search.>", "shared.*.done")
+    run("set", "search", "--subject", "none")
+    assert caller().subjects == ()
+    run("set", "search", "--subject", "a.>.b", code=2)
     assert "no caller nobody" in run("set", "nobody", "--budget", "1/day", code=1).stderr
     run("set", "search", code=2)
 

@@ -43,6 +43,7 @@ _FIELDS = {
     "result",
     "error",
     "deliver",
+    "deliveries",
     "metadata",
     "workflow_id",
     "trace_id",

@@ -6,6 +6,7 @@ The engine is a double that tells each request's story in this process: what the
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,8 @@ from activities.prices import End, PriceActivities, Reprice, Step
 from activities.simulations import Health, Simulate, SimulationActivities
 from api.rpc.server import build_server
 from api.service.admission import Admission
+from api.service.deliveries import DeliveriesService
+from api.service.destinations import Destinations
 from api.service.idempotency import Once
 from api.service.inference import InferenceService
 from api.service.jobs import JobsService
@@ -33,7 +36,9 @@ from api.service.services import Services
 from api.service.shadows import Shadows
 from api.service.simulations import SimulationsService
 from api.service.usage import UsageService
+from api.service.webhooks import WebhooksService
 from gateway.attempt import Attempts, Try
+from gateway.delivery.seals import Seals
 from gateway.domain.breaker import BreakerPolicy
 from gateway.domain.errors import EngineUnavailable, StorageUnavailable, Unauthenticated
 from gateway.domain.identity import Caller, Right
@@ -42,6 +47,7 @@ from gateway.domain.prices import PriceBook
 from gateway.domain.registry import ModelLimits, ModelState, Registry
 from gateway.domain.retries import Now, next_choice
 from gateway.domain.rules import RuleSet
+from gateway.domain.secret import Secret
 from gateway.drive import drive
 from gateway.exchange import Exchanges
 from gateway.hedge import Hedges
@@ -53,6 +59,7 @@ from gateway.providers.catalogue import open_provider
 from gateway.providers.ports import CallTimeouts
 from gateway.published import Unpublished
 from gateway.recorder import Recorder
+from gateway.ring import KeyRing
 from gateway.router import Router
 from gateway.seal import Seal
 from gateway.settings import Api, Inference, Settings
@@ -67,6 +74,7 @@ CALLERS = {
     POWERLESS: a_caller(id="agent-3", name="agent-3", rights=frozenset[Right]()),
 }
 _QUICK = timedelta(seconds=5)
+CHANNELS = ("webhook", "nats")
 
 
 @dataclass(slots=True)
@@ -98,6 +106,7 @@ class Engine:
     ) -> None:
         self.up = True
         self.crowded = False
+        self.delivered: list[Any] = []  # what was to be told again by hand
         self.repricing = asyncio.Event()  # cleared, repricings stand still
         self.repricing.set()
         self.simulating = asyncio.Event()  # cleared, simulations stand still
@@ -120,12 +129,15 @@ class Engine:
         self._running[request.id] = asyncio.create_task(story)
         return True
 
-    async def run(self, workflow: str, argument: Any, *, id_: str, caller: str) -> bool:
-        """Begin the story of a repricing, or of a simulation."""
-        story = {"Reprice": self._reprice, "Simulate": self._simulate}[workflow]
+    async def run(self, workflow: str, argument: Any, *, id_: str, caller: str, anew: bool = False) -> bool:
+        """Begin the story of a repricing, of a simulation, or of a delivery, which is only noted."""
         assert caller
         if not self.up:
             raise EngineUnavailable
+        if anew:
+            self.delivered.append(argument)
+            return True
+        story = {"Reprice": self._reprice, "Simulate": self._simulate}[workflow]
         if id_ in self._running:
             return False
         self._running[id_] = asyncio.create_task(story(argument))
@@ -249,6 +261,7 @@ def a_world(settings: Settings | None = None, rules: RuleSet | None = None) -> W
 
     provider: Any = open_provider("scripted", settings.providers)
     store, exchanges = MemoryStore(), Exchanges("here")
+    seals = Seals(KeyRing("test", {"test": Secret(base64.b64encode(bytes(32)).decode())}))
     breaker = settings.health.breaker
     vitals = Vitals("here", policy_of(breaker), serve_all_open=breaker.all_open == "serve")
     limiter = Limiter(store.buckets, settings.limits, lambda: 1)
@@ -290,6 +303,9 @@ def a_world(settings: Settings | None = None, rules: RuleSet | None = None) -> W
         claims=store.claims,
         settings=settings,
         storage_up=lambda: True,
+        destinations=Destinations(
+            frozenset(CHANNELS), seals, store.webhook_secrets, settings.delivery.webhook
+        ),
     )
     texts = RuleReader()
     desk = a_desk(store, settings)
@@ -331,6 +347,8 @@ def a_world(settings: Settings | None = None, rules: RuleSet | None = None) -> W
             ),
             rules=tried,
             simulations=SimulationsService(store.simulations, tried, engine),
+            deliveries=DeliveriesService(jobs, store.deliveries, engine),
+            webhooks=WebhooksService(store.webhook_secrets, seals),
         ),
         vitals=vitals,
     )

@@ -9,6 +9,7 @@ from hashlib import sha256
 import pytest
 
 from gateway import decisions
+from gateway.domain.delivery import Destination
 from gateway.domain.errors import Interrupted, InvalidRequest, UpstreamTimeout
 from gateway.domain.identity import Caller, CallerKind, Key, Right
 from gateway.domain.inference import Failure, Mode, Outcome, Settlement, Status, Traits, Usage
@@ -17,6 +18,11 @@ from gateway.domain.rules import Decision, Step, Terms
 from gateway.ids import derive_id, moment_of, new_id
 from gateway.storage.ports import Entry, RequestFilter
 from tests.builders import BODY, a_failed_attempt, a_job, a_request, an_attempt, minted_at
+
+DELIVER = {
+    "nats": Destination("subject", trace_id="t"),
+    "webhook": Destination("https://x/", has_secret=True, sealed="c2VhbGVk", key_id="k"),
+}
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=5)
@@ -55,7 +61,7 @@ async def test_what_was_entered_is_read_back_whole(store):
     request = a_request(
         tags={"team": "search"},
         metadata={"run": "7"},
-        deliver={"webhook": "x"},
+        deliver={"webhook": Destination("https://x/", has_secret=True)},
         candidates=("slow", "good"),
         client_request_id="mine",
         traceparent="00-" + "1" * 32 + "-" + "2" * 16 + "-01",
@@ -315,7 +321,14 @@ async def test_requests_are_found_by_caller_model_status_and_time(store):
 
 # ---- jobs --------------------------------------------------------------------------------------------------------
 async def test_a_job_goes_from_queued_to_completed(store):
-    request = a_job(metadata={"a": "b\0"}, deliver={"nats": "subject"}, fingerprint="f")
+    request = a_job(
+        metadata={"a": "b\0"},
+        deliver={
+            "nats": Destination("subject", trace_id="t"),
+            "webhook": Destination("https://x/", "", has_secret=True, sealed="c2VhbGVk", key_id="k"),
+        },
+        fingerprint="f",
+    )
     job = job_of(request)
     kept = await store.jobs.accept(job)
     assert replace(kept, metadata={}) == replace(job, metadata={})

@@ -12,14 +12,16 @@ from typing import Any
 from temporalio.client import Client, WorkflowHandle
 from temporalio.worker import Worker
 
-from activities.delivery import DeliveryActivities
+from activities.delivery import DeliveryActivities, Pauses
 from activities.inference import CallerActivities, JobActivities
 from activities.prices import PriceActivities
 from activities.requests import RequestActivities
 from activities.routing import RoutingActivities
 from activities.simulations import Health, SimulationActivities
 from gateway.attempt import Attempts
+from gateway.delivery.catalogue import open_memory
 from gateway.domain.breaker import BreakerPolicy
+from gateway.domain.delivery import WEBHOOK
 from gateway.domain.health import Breaker, LiveFacts, ModelHealth
 from gateway.domain.inference import InferenceRequest, Mode, Settlement
 from gateway.domain.registry import ModelLimits, Registry
@@ -45,6 +47,7 @@ TEMPORAL = Temporal(sandbox=True, encryption=Encryption(active="test", keys={"te
 SETTINGS = Settings(temporal=TEMPORAL, worker=WorkerSettings(shutdown_grace=timedelta(0)))
 CONVERTER = data_converter(TEMPORAL, None)
 _QUICK = timedelta(seconds=5)
+_AT_ONCE = timedelta(milliseconds=10)
 
 
 GENTLE = parse({"rules": [{"name": "be gentle", "throttle": {"rate": "1/s", "burst": 1, "then": "queue"}}]})
@@ -78,6 +81,7 @@ class Process:
     provider: Any
     limiter: Limiter
     gate: Gate
+    channel: Any
 
     def exchange(self, request: InferenceRequest, plan: Plan | None = None) -> Exchange:
         """A caller who waits in this process; with a plan others are asked beside the first model."""
@@ -137,16 +141,21 @@ def a_process(
     )
     recorder = Recorder(store.requests, store.claims, exchanges, log_content=True, content_limit=100_000)
     router = a_router(models, rules, live=live)
+    channel = open_memory()
     hands = Hands(
         RoutingActivities(router, limiter),
         CallerActivities(exchanges, recorder),
         JobActivities(attempts, store.claims, lambda: models, origin, timedelta(milliseconds=200)),
         RequestActivities(recorder, store.jobs, exchanges, limiter),
-        DeliveryActivities({}),
+        DeliveryActivities(
+            {WEBHOOK: channel}, store.jobs, store.claims, store.deliveries, Pauses(_AT_ONCE, _AT_ONCE)
+        ),
         PriceActivities(store.prices, store.repricings),
         simulating(store, models),
     )
-    return Process(client, store, exchanges, attempts, recorder, router, hands, provider, limiter, gate)
+    return Process(
+        client, store, exchanges, attempts, recorder, router, hands, provider, limiter, gate, channel
+    )
 
 
 @asynccontextmanager

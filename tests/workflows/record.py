@@ -232,7 +232,7 @@ async def _uncached(process: Process) -> AsyncGenerator[None]:
         process.client,
         task_queue=TEMPORAL.jobs_queue,
         workflows=[InferenceWorkflow],
-        activities=[*hands.local, hands.job.call_model, hands.delivery.deliver],
+        activities=[*hands.local, hands.job.call_model],
         workflow_runner=runner(sandbox=SETTINGS.temporal.sandbox),
         max_cached_workflows=0,
         max_concurrent_workflow_task_polls=1,

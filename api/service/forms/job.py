@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from api.service.ask import Ask, Hints, checked, deadline_of, reason_of, wrong_field
+from api.service.destinations import DeliverBody, wanted_of
 from api.service.forms import FORMS, read
 from gateway.domain.errors import InvalidJson, InvalidRequest
 from gateway.domain.operations import Operation
@@ -23,13 +24,13 @@ class _Job(msgspec.Struct, forbid_unknown_fields=True):
     body: msgspec.Raw
     deadline_s: float | None = None
     metadata: dict[str, str] = {}
-    deliver: dict[str, msgspec.Raw] = {}
+    deliver: DeliverBody | None = None
 
 
 _job = msgspec.json.Decoder(_Job)
 
 
-def job_ask(raw: bytes, hints: Hints, *, door: str, channels: frozenset[str] = frozenset()) -> Ask:
+def job_ask(raw: bytes, hints: Hints, *, door: str) -> Ask:
     """Read the body of a new job. Raises InvalidJson, or InvalidRequest naming the field and what it should be."""
     try:
         job = _job.decode(raw)
@@ -42,13 +43,8 @@ def job_ask(raw: bytes, hints: Hints, *, door: str, channels: frozenset[str] = f
     if job.endpoint not in ENDPOINTS:
         known = ", ".join(f"`{endpoint}`" for endpoint in ENDPOINTS)
         raise InvalidRequest(f"`endpoint` must be one of {known}.", param="endpoint")
-    for channel in job.deliver:
-        if channel not in channels:
-            raise InvalidRequest(
-                f"This gateway has no delivery channel `{channel}`: leave it out and ask for the job by its id.",
-                param=f"deliver.{channel}",
-            )
     ask = read(Operation(job.endpoint), bytes(job.body), hints, door=door)
     deadline = deadline_of(job.deadline_s, "deadline_s") or ask.deadline
     metadata = checked({**ask.metadata, **job.metadata}, "metadata")
-    return replace(ask, deadline=deadline, metadata=metadata)
+    deliver = wanted_of(job.deliver, "deliver") or ask.deliver
+    return replace(ask, deadline=deadline, metadata=metadata, deliver=deliver)

@@ -15,10 +15,11 @@ import msgspec
 from gateway.domain import errors
 from gateway.domain.errors import ContentFiltered, ContextTooLong, GatewayError
 from gateway.domain.secret import Secret
+from gateway.net.waits import LONGEST_WAIT
 from gateway.providers.chat import Chat
 from gateway.providers.compatible.quirks import FILTERED, PLAIN, TOO_LONG, Limit, Quirks, Told
 from gateway.providers.headers import outgoing
-from gateway.providers.http import LONGEST_WAIT, Complaint, said
+from gateway.providers.http import Complaint, said
 from gateway.providers.plain import Plain
 from gateway.providers.ports import JSON, Body, Call, Event, Reply
 from gateway.providers.usage import read_told, usage_of

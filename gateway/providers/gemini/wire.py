@@ -18,7 +18,8 @@ import msgspec
 from gateway.domain import errors
 from gateway.domain.errors import GatewayError
 from gateway.domain.secret import Secret
-from gateway.providers.http import LONGEST_WAIT, Complaint, refusal, said
+from gateway.net.waits import LONGEST_WAIT
+from gateway.providers.http import Complaint, refusal, said
 
 BASE_URL: Final = "https://generativelanguage.googleapis.com/v1beta"
 _WHOLE_NAMES: Final = ("models/", "tunedModels/", "publishers/", "projects/", "endpoints/")

@@ -15,6 +15,7 @@ from gateway.domain.jobs import Job, job_of
 from gateway.domain.repricing import Correction, Place
 from gateway.ids import moment_in, parse_id
 from gateway.storage.memory.changes import MemoryChanges
+from gateway.storage.memory.deliveries import MemoryDeliveries, MemoryWebhookSecrets
 from gateway.storage.memory.idempotency import MemoryIdempotency
 from gateway.storage.memory.limits import MemoryBuckets, MemorySlots
 from gateway.storage.memory.live import MemoryLiveFeed
@@ -125,6 +126,7 @@ class MemoryRequests:
                 body="",
                 accepted_at=filed_at(request),
                 decision="",
+                deliver={channel: there.shown() for channel, there in request.deliver.items()},
                 estimates={},
                 log_content=None,
             ),
@@ -327,6 +329,10 @@ class MemoryKeys:
         """Give the caller of that name this budget instead of its own."""
         return self._change(caller, lambda known: replace(known, budget=budget))
 
+    async def set_subjects(self, caller: str, subjects: Collection[str]) -> bool:
+        """Give the caller of that name these patterns of subjects instead of its own."""
+        return self._change(caller, lambda known: replace(known, subjects=tuple(sorted(subjects))))
+
     def _change(self, name: str, change: Callable[[Caller], Caller]) -> bool:
         known = next((each for each in self._callers.values() if each.name == name), None)
         if known is not None:
@@ -395,6 +401,8 @@ class MemoryStore:
         self.conversations = MemoryConversations(self.responses.shelf)
         self.changes = MemoryChanges()
         self.audit = MemoryAudit()
+        self.deliveries = MemoryDeliveries()
+        self.webhook_secrets = MemoryWebhookSecrets(self.audit)
         self.models = MemoryModels(self.changes, self.audit)
         self.prices = MemoryPrices(self.changes, self.audit)
         self.repricings = MemoryRepricings(self.requests)
@@ -416,7 +424,8 @@ class MemoryStore:
     async def expire(self, before: datetime) -> int:
         """Forget jobs that ended before then, and their answers; and buckets that are full again."""
         jobs = self.jobs.expire(before)
-        gone = len(jobs) + self.claims.forget(jobs) + self.buckets.expire() + self.idempotency.expire()
+        gone = len(jobs) + self.claims.forget(jobs) + self.deliveries.forget(jobs)
+        gone += self.buckets.expire() + self.idempotency.expire()
         gone += self.simulations.expire(before) + self.streams.expire(before)
         return gone + await self.responses.expire(datetime.now(UTC))
 

@@ -13,6 +13,7 @@ from gateway.domain.inference import Attempt, InferenceRequest, Settlement, Stat
 from gateway.domain.jobs import Job
 from gateway.domain.rules import Decision
 from gateway.storage.ports.changes import Changes
+from gateway.storage.ports.deliveries import Deliveries, WebhookSecrets
 from gateway.storage.ports.idempotency import Idempotency, KeyClaim, KeyHeld, KeyState
 from gateway.storage.ports.limits import Buckets, Draw, Drawn, Held, Hold, Slots, Unspent
 from gateway.storage.ports.live import Heard, LiveFeed, News, Told
@@ -51,6 +52,7 @@ __all__ = [
     "Claims",
     "Conversation",
     "Conversations",
+    "Deliveries",
     "Draw",
     "Drawn",
     "Entry",
@@ -94,6 +96,7 @@ __all__ = [
     "Tail",
     "Told",
     "Unspent",
+    "WebhookSecrets",
 ]
 
 
@@ -258,6 +261,10 @@ class Keys(Protocol):
         """Give the caller of that name this budget instead of its own; False if there is none."""
         ...
 
+    async def set_subjects(self, caller: str, subjects: Collection[str]) -> bool:
+        """Give the caller of that name these patterns of subjects instead of its own; False if there is none."""
+        ...
+
     async def add_key(self, key: Key) -> None:
         """Keep a key for a caller that exists."""
         ...
@@ -359,6 +366,16 @@ class Store(Protocol):
     @property
     def simulations(self) -> Simulations:
         """Rules that are tried on logged requests; its store is that of the ledger."""
+        ...
+
+    @property
+    def deliveries(self) -> Deliveries:
+        """What became of telling callers of their jobs; its store is that of the jobs."""
+        ...
+
+    @property
+    def webhook_secrets(self) -> WebhookSecrets:
+        """What webhooks are signed with; its store is that of the callers."""
         ...
 
     @property

@@ -39,6 +39,7 @@ class PostgresKeys:
                 "models": None if caller.models is None else sorted(caller.models),
                 "tags": Jsonb(storable_all(caller.tags), dumps=msgspec.json.encode),
                 **budget_columns(caller.budget),
+                "subjects": sorted(caller.subjects),
             },
         )
         if row is None:
@@ -59,6 +60,11 @@ class PostgresKeys:
         """Give the caller of that name this budget instead of its own."""
         params = {"caller": caller, **budget_columns(budget)}
         return await self._database.row(Q.keys.set_budget, params) is not None
+
+    async def set_subjects(self, caller: str, subjects: Collection[str]) -> bool:
+        """Give the caller of that name these patterns of subjects instead of its own."""
+        params = {"caller": caller, "subjects": sorted(subjects)}
+        return await self._database.row(Q.keys.set_subjects, params) is not None
 
     async def add_key(self, key: Key) -> None:
         """Keep a key for a caller that exists."""

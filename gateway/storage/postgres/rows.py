@@ -9,6 +9,7 @@ from typing import Any, cast
 import msgspec
 
 from gateway import decisions
+from gateway.domain.delivery import Destination
 from gateway.domain.identity import Budget, Caller, CallerKind, Key, Period, Right
 from gateway.domain.inference import (
     Attempt,
@@ -60,7 +61,7 @@ def request_row(entry: Entry, accepted_at: datetime) -> dict[str, object]:
         "limits": request.limits,
         "tags": request.tags,
         "metadata": request.metadata,
-        "deliver": request.deliver,
+        "deliver": {channel: there.shown() for channel, there in request.deliver.items()},
         "trace_id": request.trace_id,
         "traceparent": request.traceparent,
         "client_request_id": request.client_request_id,
@@ -114,7 +115,7 @@ def job_row(job: Job) -> dict[str, object]:
         "served_model": job.served_model,
         "attempts": job.attempts,
         "cost_usd": job.cost_usd,
-        "deliver": job.deliver,
+        "deliver": msgspec.to_builtins(job.deliver),
         "metadata": job.metadata,
         "trace_id": job.trace_id,
         "fingerprint": job.fingerprint,
@@ -150,7 +151,7 @@ def record_of(row: Row, attempts: Iterable[Row], body: Row | None = None) -> Rec
         limits=msgspec.convert(row["limits"], Limits),
         tags=row["tags"],
         metadata=row["metadata"],
-        deliver=row["deliver"],
+        deliver=msgspec.convert(row["deliver"], dict[str, Destination]),
         trace_id=row["trace_id"],
         traceparent=row["traceparent"],
         client_request_id=row["client_request_id"],
@@ -204,7 +205,7 @@ def job_of(row: Row) -> Job:
         usage=usage_of(row),
         cost_usd=row["cost_usd"],
         failure=_failure_of(row),
-        deliver=row["deliver"],
+        deliver=msgspec.convert(row["deliver"], dict[str, Destination]),
         metadata=row["metadata"],
         trace_id=row["trace_id"],
         fingerprint=row["fingerprint"],
@@ -223,6 +224,7 @@ def caller_of(row: Row) -> Caller:
         key_id=row["key_id"],
         tags=row["tags"],
         budget=None if row["budget_usd"] is None else Budget(row["budget_usd"], Period(row["budget_period"])),
+        subjects=tuple(row["subjects"]),
     )
 
 

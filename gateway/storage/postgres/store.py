@@ -10,6 +10,7 @@ from gateway.settings import Postgres
 from gateway.storage.postgres.blobs import PostgresBlobs
 from gateway.storage.postgres.changes import PostgresChanges
 from gateway.storage.postgres.database import Database
+from gateway.storage.postgres.deliveries import PostgresDeliveries, PostgresWebhookSecrets
 from gateway.storage.postgres.idempotency import PostgresIdempotency
 from gateway.storage.postgres.jobs import PostgresClaims, PostgresJobs
 from gateway.storage.postgres.keys import PostgresKeys
@@ -48,6 +49,8 @@ class PostgresStore:
         self.prices = PostgresPrices(database)
         self.repricings = PostgresRepricings(database)
         self.rollups = PostgresRollups(database)
+        self.deliveries = PostgresDeliveries(database)
+        self.webhook_secrets = PostgresWebhookSecrets(database)
         self.audit = PostgresAudit(database)
         self.rules = PostgresRules(database)
         self.simulations = PostgresSimulations(database)
@@ -80,6 +83,8 @@ class PostgresStore:
             Q.limits.expire,
             Q.simulations.expire,
             Q.streams.expire,
+            Q.deliveries.expire,
+            Q.webhooks.expire,
         )
         gone = sum([len(await self._database.rows(query, {"before": before})) for query in queries])
         return gone + await self.responses.expire(datetime.now(UTC))

@@ -188,9 +188,9 @@ def test_nesting_is_bounded_and_never_a_crash(depth):
 
 
 # ---- jobs --------------------------------------------------------------------------------------------------------
-def job(channels=frozenset[str](), **fields):
+def job(**fields):
     asked = {"endpoint": "/v1/chat/completions", "body": BODY, **fields}
-    return job_ask(json.dumps(asked).encode(), Hints(), door="rest", channels=channels)
+    return job_ask(json.dumps(asked).encode(), Hints(), door="rest")
 
 
 def test_a_job_is_read_with_its_own_deadline_and_metadata():
@@ -210,7 +210,10 @@ def test_the_body_of_a_job_is_kept_as_the_bytes_it_came_in():
     [
         ({"endpoint": "/v1/nothing"}, "endpoint"),
         ({"deadline_s": 0}, "deadline_s"),
-        ({"deliver": {"webhook": {}}}, "deliver.webhook"),
+        ({"deliver": {"webhook": {}}}, "deliver.webhook.url"),
+        ({"deliver": {"webhook": {"url": 7}}}, "deliver.webhook.url"),
+        ({"deliver": {"nats": {"subject": "a.b", "trace": "x"}}}, "deliver.nats.trace"),
+        ({"deliver": {"fax": {}}}, "deliver.fax"),
         ({"odd": 1}, "odd"),
         ({"body": {"model": "good"}}, "messages"),
         ({"metadata": {"": "x"}}, "metadata"),
@@ -222,8 +225,34 @@ def test_a_job_that_is_wrong_is_refused_by_what_is_wrong(fields, param):
     assert refused.value.param == param
 
 
-def test_a_channel_that_this_installation_has_is_taken():
-    assert job(deliver={"webhook": {}}, channels=frozenset({"webhook"})).model == "good"
+def test_who_is_told_is_read_from_the_job_before_the_body():
+    own = {"webhook": {"url": "https://a/", "secret": "hush"}}
+    body = {**BODY, "gateway": {"deliver": {"nats": {"subject": "agents.a.b", "trace_id": "t"}}}}
+    told = job(body=body).deliver
+    assert told is not None
+    assert (told.where, told.subject, told.trace_id) == (
+        "gateway.deliver",
+        "agents.a.b",
+        "t",
+    )
+    told = job(body=body, deliver=own).deliver
+    assert told is not None
+    assert (told.where, told.url, told.subject) == ("deliver", "https://a/", None)
+
+
+def test_a_secret_is_read_into_a_box_and_leaves_the_body():
+    body = {**BODY, "gateway": {"deliver": {"webhook": {"url": "https://a/", "secret": "hush"}}}}
+    ask = read(body)
+    assert "hush" not in repr(ask)
+    assert "hush" not in ask.text
+    assert ask.deliver is not None
+    assert ask.deliver.secret is not None
+    assert ask.deliver.secret.reveal() == "hush"
+
+
+@pytest.mark.parametrize("nothing", [None, {}, {"webhook": None}])
+def test_nobody_is_told_where_no_channel_is_named(nothing):
+    assert job(deliver=nothing).deliver is None
 
 
 # ---- tags --------------------------------------------------------------------------------------------------------

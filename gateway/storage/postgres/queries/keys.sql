@@ -10,8 +10,8 @@ SELECT callers.*, api_keys.id AS key_id
 
 -- name: add_caller
 -- Keeps a caller, or returns the one of that name. The update changes nothing: it makes RETURNING see the row.
-INSERT INTO callers (id, name, kind, rights, models, tags, budget_usd, budget_period)
-VALUES (%(id)s, %(name)s, %(kind)s, %(rights)s, %(models)s, %(tags)s, %(budget_usd)s, %(budget_period)s)
+INSERT INTO callers (id, name, kind, rights, models, tags, budget_usd, budget_period, subjects)
+VALUES (%(id)s, %(name)s, %(kind)s, %(rights)s, %(models)s, %(tags)s, %(budget_usd)s, %(budget_period)s, %(subjects)s)
 ON CONFLICT (name) DO UPDATE SET name = callers.name
 RETURNING *, '' AS key_id;
 
@@ -29,6 +29,10 @@ UPDATE callers SET budget_usd = %(budget_usd)s, budget_period = %(budget_period)
  WHERE name = %(caller)s
 RETURNING true AS changed;
 
+-- name: set_subjects
+-- Gives a caller other patterns of subjects.
+UPDATE callers SET subjects = %(subjects)s WHERE name = %(caller)s RETURNING true AS changed;
+
 -- name: add_key
 -- Keeps a key; the same key again changes nothing.
 INSERT INTO api_keys (id, caller_id, digest, last_four, note, created_at, expires_at, revoked_at)
@@ -44,7 +48,7 @@ RETURNING true AS revoked;
 -- name: keys
 -- All keys with their callers, oldest first: for people, so without a page.
 SELECT callers.id, callers.name, callers.kind, callers.rights, callers.models, callers.tags, callers.budget_usd,
-       callers.budget_period, api_keys.id AS key_id, api_keys.digest, api_keys.last_four, api_keys.note,
+       callers.budget_period, callers.subjects, api_keys.id AS key_id, api_keys.digest, api_keys.last_four, api_keys.note,
        api_keys.created_at, api_keys.expires_at, api_keys.revoked_at
   FROM api_keys JOIN callers ON callers.id = api_keys.caller_id
  ORDER BY api_keys.created_at, api_keys.id;
