@@ -176,7 +176,10 @@ class Router:
 
         decision = decided(failed)
         if failed and not decision.ranked:
+            tried = {each.model for each in failed}
             decision = decided(())
+            # Not those that were taken out because of how others failed: a window that is no larger, above all.
+            decision = replace(decision, ranked=tuple(name for name in decision.ranked if name in tried))
             names = ", ".join(f"{each.model} ({each.code})" for each in failed)
             step = Step("what failed", f"may be called again: nothing is left without {names}")
             decision = replace(decision, steps=(*decision.steps, step))

@@ -85,6 +85,11 @@ def _histogram(name: str, what: str, labels: tuple[str, ...] = ()) -> Histogram:
 
 REQUESTS = _counter("gateway_requests", "Requests that ended.", (*_BY_MODEL, "status"))
 ATTEMPTS = _counter("gateway_attempts", "Attempts that ended.", (*_BY_MODEL, "outcome"))
+FAILURES = _counter(
+    "gateway_attempt_failures",
+    "Attempts that failed, by the code of their error.",
+    ("model", "provider", "code"),
+)
 FALLBACKS = _counter("gateway_fallbacks", "Attempts after the first of their request.", _BY_MODEL)
 TOKENS = _counter("gateway_tokens", "Tokens of all attempts.", (*_BY_MODEL, "direction"))
 COST = _counter("gateway_cost_usd", "Known cost of all attempts in USD.", _BY_MODEL)
@@ -190,6 +195,8 @@ def count_attempt(attempt: Attempt, kind: str, *, beside: bool = False) -> None:
     """Count an attempt that has ended; one that was made `beside` another is no fallback."""
     labels = (_model(attempt.model), attempt.provider, kind)
     ATTEMPTS.labels(*labels, attempt.outcome.value).inc()
+    if attempt.failure is not None:
+        FAILURES.labels(*labels[:2], attempt.failure.code).inc()
     if attempt.number > 1 and not beside:
         FALLBACKS.labels(*labels).inc()
     if attempt.usage is not None:

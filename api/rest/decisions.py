@@ -49,6 +49,7 @@ class TermsShape(_Shape):
     cost_limit_usd: Decimal | None
     log_content: bool | None
     tags: Mapping[str, str]
+    past_content_filter: bool | None
 
 
 class HedgeShape(_Shape):
@@ -113,6 +114,7 @@ def decision_shape(decision: Decision) -> DecisionShape:
             cost_limit_usd=terms.cost_limit_usd,
             log_content=terms.log_content,
             tags=terms.tags,
+            past_content_filter=terms.past_content_filter,
         ),
         hedge=None
         if hedge is None

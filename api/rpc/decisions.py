@@ -42,6 +42,7 @@ def decision_message(decision: Decision) -> pb.Decision:
             cost_limit_usd=decimal(terms.cost_limit_usd),
             log_content=terms.log_content,
             tags=dict(terms.tags),
+            past_content_filter=terms.past_content_filter,
         ),
         hedge=None
         if hedge is None

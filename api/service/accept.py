@@ -128,6 +128,7 @@ def _limits(usual: Limits, said: RuleTerms, max_cost_usd: Decimal | None) -> Lim
         backoff_factor=said.backoff_factor or usual.backoff_factor,
         backoff_max=_or(said.backoff_max, usual.backoff_max),
         cost_usd=cost,
+        past_content_filter=said.past_content_filter or usual.past_content_filter,
     )
 
 

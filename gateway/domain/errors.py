@@ -16,6 +16,7 @@ class GatewayError(Exception):
 
     code: ClassVar[str] = "internal_error"
     retryable: ClassVar[bool] = False
+    elsewhere: ClassVar[bool] = False  # whether another model may serve what this one never will
 
     def __init__(
         self,
@@ -63,6 +64,7 @@ class NotCarried(GatewayError):
     """A field of the request cannot be carried over to this model, and the request is strict."""
 
     code = "field_not_supported"
+    elsewhere = True
 
 
 class InvalidHost(GatewayError):
@@ -339,18 +341,21 @@ class UpstreamAuth(GatewayError):
     """The gateway's own access to this model was refused by its provider. An administrator has to look at it."""
 
     code = "upstream_auth"
+    elsewhere = True
 
 
 class UpstreamNotFound(GatewayError):
     """The provider does not know this model. An administrator has to look at it."""
 
     code = "upstream_not_found"
+    elsewhere = True
 
 
 class UpstreamForbidden(GatewayError):
     """The model's address is none that this gateway calls. An administrator has to look at it."""
 
     code = "upstream_forbidden"
+    elsewhere = True
 
 
 class UpstreamRejected(GatewayError):
@@ -363,6 +368,7 @@ class ContextTooLong(GatewayError):
     """The request is longer than the model's context window."""
 
     code = "context_length_exceeded"
+    elsewhere = True  # at one with a larger window
 
 
 class ContentFiltered(GatewayError):

@@ -119,7 +119,10 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an attempt or a request failed: a code of `domain.errors`, safe words, and what only operators see."""
+    """Why an attempt or a request failed: a code of `domain.errors`, safe words, and what only operators see.
+
+    `retryable` means by anybody, the same model too; `elsewhere` that another model may serve it, and this one never.
+    """
 
     code: str
     message: str
@@ -128,6 +131,7 @@ class Failure:
     status: int | None = None
     detail: str | None = None
     retry_after: timedelta | None = None
+    elsewhere: bool = False
 
     @staticmethod
     def of(error: GatewayError) -> Failure:
@@ -140,6 +144,7 @@ class Failure:
             status=error.status,
             detail=error.detail,
             retry_after=error.retry_after,
+            elsewhere=error.elsewhere,
         )
 
     def error(self) -> GatewayError:
@@ -189,7 +194,10 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The bounds of one request's attempts, fixed when it was accepted. `cost_usd` bounds all of them together."""
+    """The bounds of one request's attempts, fixed when it was accepted. `cost_usd` bounds all of them together.
+
+    `past_content_filter` lets another model be asked after one whose provider refused the request by its policy.
+    """
 
     attempts: int = 3
     backoff_initial: timedelta = timedelta(milliseconds=200)
@@ -198,6 +206,7 @@ class Limits:
     retry_interrupted: bool = False
     heartbeat: timedelta = timedelta(seconds=12)
     cost_usd: Decimal | None = None
+    past_content_filter: bool = False
 
 
 @dataclass(frozen=True, slots=True)

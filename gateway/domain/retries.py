@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from gateway.domain.errors import RateLimited
+from gateway.domain.errors import ContentFiltered, RateLimited
 from gateway.domain.inference import (
     LEAST_TIME,
     Attempt,
@@ -134,11 +134,16 @@ def reason_to_stop(attempts: tuple[Attempt, ...], limits: Limits) -> str | None:
         return "an interrupted call is not made again by setting"
     if last.failure.code == RateLimited.code:
         return "every model that is left is at a limit"
-    if not last.failure.retryable:
+    if not last.failure.retryable and not _may_go_elsewhere(last.failure, limits):
         return f"{last.failure.code} is not retryable"
     if len(attempts) >= limits.attempts:
         return f"all {limits.attempts} attempts are used up"
     return None
+
+
+def _may_go_elsewhere(failure: Failure, limits: Limits) -> bool:
+    """Whether another model may serve what the one that failed never will."""
+    return failure.elsewhere or (limits.past_content_filter and failure.code == ContentFiltered.code)
 
 
 def _again(now: Now, attempts: tuple[Attempt, ...], limits: Limits, deadline: datetime) -> Choice | str:

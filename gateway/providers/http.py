@@ -414,7 +414,8 @@ def refusal(
 
 
 def forbid_retry(error: GatewayError) -> None:
-    """Mark this one error as not to be tried again, whatever its kind says: the upstream asked for it."""
+    """Mark this one error as not to be tried again there, whatever its kind says: the upstream asked for it."""
+    error.__dict__["elsewhere"] = error.retryable or error.elsewhere
     error.__dict__["retryable"] = False
 
 

@@ -102,7 +102,7 @@ class DecisionThrottle(_message.Message):
     def __init__(self, rule: _Optional[str] = ..., rate: _Optional[float] = ..., burst: _Optional[float] = ..., then: _Optional[str] = ...) -> None: ...
 
 class DecisionTerms(_message.Message):
-    __slots__ = ("durability", "attempts", "deadline", "cost_limit_usd", "log_content", "tags")
+    __slots__ = ("durability", "attempts", "deadline", "cost_limit_usd", "log_content", "tags", "past_content_filter")
     class TagsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -116,13 +116,15 @@ class DecisionTerms(_message.Message):
     COST_LIMIT_USD_FIELD_NUMBER: _ClassVar[int]
     LOG_CONTENT_FIELD_NUMBER: _ClassVar[int]
     TAGS_FIELD_NUMBER: _ClassVar[int]
+    PAST_CONTENT_FILTER_FIELD_NUMBER: _ClassVar[int]
     durability: str
     attempts: int
     deadline: _duration_pb2.Duration
     cost_limit_usd: str
     log_content: bool
     tags: _containers.ScalarMap[str, str]
-    def __init__(self, durability: _Optional[str] = ..., attempts: _Optional[int] = ..., deadline: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., cost_limit_usd: _Optional[str] = ..., log_content: _Optional[bool] = ..., tags: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    past_content_filter: bool
+    def __init__(self, durability: _Optional[str] = ..., attempts: _Optional[int] = ..., deadline: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., cost_limit_usd: _Optional[str] = ..., log_content: _Optional[bool] = ..., tags: _Optional[_Mapping[str, str]] = ..., past_content_filter: _Optional[bool] = ...) -> None: ...
 
 class DecisionHedge(_message.Message):
     __slots__ = ("after", "max_extra", "max_extra_cost_usd")

@@ -49,6 +49,7 @@ class Terms:
     backoff_max: timedelta | None = None
     log_content: bool | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    past_content_filter: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from bisect import bisect_left
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from gateway.domain.errors import ContextTooLong
 from gateway.domain.health import Breaker
 from gateway.domain.registry import Model
 from gateway.domain.rules.course import Course
@@ -112,6 +113,15 @@ def _unfit(scene: Scene) -> _Why:
     return why
 
 
+def _needed(scene: Scene) -> int:
+    """How many tokens a model must take: as many as were counted, and more than those whose window was too short."""
+    asked, failed = scene.facts.asked, scene.facts.failed
+    tokens = asked.input_tokens + (asked.max_output or 0)
+    short = {each.model for each in failed if each.code == ContextTooLong.code} if failed else ()
+    windows = [m.context_window for m in scene.models if m.name in short] if short else []
+    return max(tokens, *(window + 1 for window in windows if window is not None), 0)
+
+
 def _unasked(asked: Asked, model: Model) -> tuple[str, str]:
     if not model.serves(asked.kind):
         return KIND, f"is for {model.kind}"
@@ -120,8 +130,7 @@ def _unasked(asked: Asked, model: Model) -> tuple[str, str]:
 
 def _too_small(scene: Scene) -> _Why:
     """What cannot take so many tokens."""
-    asked = scene.facts.asked
-    tokens = asked.input_tokens + (asked.max_output or 0)
+    tokens = _needed(scene)
     windows: list[tuple[int, int]] = scene.keep("windows by size", _windows, Basis.MODELS)
     return {
         i: (CONTEXT, f"takes {window:,} tokens, this needs about {tokens:,}")

@@ -12,11 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.domain.errors import (
+    ContentFiltered,
     Interrupted,
     ModelNotFound,
     NoModelAvailable,
     UpstreamAuth,
     UpstreamRateLimited,
+    UpstreamRejected,
 )
 from gateway.domain.inference import LEAST_TIME, Attempt, Choice, Failure, Limits, Outcome
 from gateway.domain.retries import Now, Route, next_choice, pause
@@ -46,8 +48,30 @@ def test_a_retryable_failure_goes_to_the_next_model_at_once():
 
 
 def test_a_failure_that_is_not_retryable_ends_it():
+    failed = a_failed_attempt(1, "a", failure=Failure.of(UpstreamRejected()))
+    assert after(failed) == "upstream_rejected is not retryable"
+
+
+def test_what_only_this_model_refuses_goes_to_the_next_and_never_to_it_again():
     failed = a_failed_attempt(1, "a", failure=Failure.of(UpstreamAuth()))
-    assert after(failed) == "upstream_auth is not retryable"
+    choice = after(failed)
+    assert isinstance(choice, Choice)
+    assert choice.model == "b"
+    alone = next_choice(Now(("a",), NOW), (failed,), LIMITS, LATER)
+    assert alone == "no candidate is left"
+
+
+def test_a_content_filter_ends_it_unless_a_rule_lets_it_be_passed():
+    failed = a_failed_attempt(1, "a", failure=Failure.of(ContentFiltered()))
+    assert after(failed) == "content_filter is not retryable"
+    choice = after(failed, limits=Limits(past_content_filter=True))
+    assert isinstance(choice, Choice)
+    assert choice.model == "b"
+
+
+def test_what_was_kept_before_failures_said_so_ends_as_it_did():
+    failure = replace(Failure.of(UpstreamAuth()), elsewhere=False)
+    assert after(a_failed_attempt(1, "a", failure=failure)) == "upstream_auth is not retryable"
 
 
 def test_a_success_ends_it():

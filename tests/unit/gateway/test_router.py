@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from gateway import decisions
+from gateway.domain.errors import ContextTooLong
 from gateway.domain.health import LiveFacts
-from gateway.domain.inference import Attempt, Kind, Limits, Mode, Traits
+from gateway.domain.inference import Attempt, Failure, Kind, Limits, Mode, Traits
 from gateway.domain.operations import Operation
 from gateway.domain.prices import Price, PriceBook
 from gateway.domain.registry import Capability, ModelState, Registry
-from gateway.domain.retries import Route
+from gateway.domain.retries import Now, Route, next_choice
 from gateway.domain.rules import Asked, Decision, GatewayLoad, Rule, RuleSet, Terms, parse
 from gateway.domain.rules.actions.terms import Set
 from gateway.router import Router, asked_of, caller_of
@@ -75,6 +76,29 @@ def test_a_model_whose_provider_does_not_serve_what_is_asked_is_taken_out_before
         "no_model_fits",
         "No model of this name serves /v1/responses.",
     )
+
+
+def test_after_a_request_was_too_long_only_a_larger_window_is_tried():
+    models = a_registry(
+        a_model("short", context_window=1000),
+        a_model("same", context_window=1000),
+        a_model("long", context_window=4000),
+        a_model("unsaid"),
+        any=("short", "same", "long", "unsaid"),
+    )
+    failure = Failure.of(ContextTooLong())
+    request = a_request(model="any", candidates=("short", "same", "long", "unsaid"))
+    tried = (a_failed_attempt(1, "short", failure=failure),)
+    route = a_router(models).route(request, tried, AT)
+    assert route.candidates == ("long", "unsaid")
+    tried = (
+        *tried,
+        *(a_failed_attempt(n, name, failure=failure) for n, name in ((2, "long"), (3, "unsaid"))),
+    )
+    route = a_router(models).route(request, tried, AT)
+    assert "same" not in route.candidates
+    now = Now(route.candidates, AT)
+    assert next_choice(now, tried, Limits(attempts=9), AT + timedelta(minutes=1)) == "no candidate is left"
 
 
 def test_an_alias_that_is_granted_admits_its_models_without_their_names():

@@ -32,6 +32,7 @@ _NAMES = {
     "gateway_cost_usd_total": {"model", "provider", "kind"},
     "gateway_in_flight": {"kind"},
     "gateway_fallbacks_total": {"model", "provider", "kind"},
+    "gateway_attempt_failures_total": {"model", "provider", "code"},
     "gateway_eager_starts_total": {"outcome"},
     "gateway_deliveries_total": {"channel", "outcome"},
     "gateway_degraded_total": {"kind"},
@@ -53,6 +54,7 @@ def test_the_metrics_that_operators_rely_on_have_their_names_and_labels():
         (telemetry.REFUSED, "not_found"),
     ):
         metric.labels(label)
+    telemetry.FAILURES.labels("m", "scripted", "upstream_auth")
     telemetry.DELIVERIES.labels("webhook", "delivered")
     found: dict[str, set[str]] = {}
     for family in telemetry.METRICS.collect():

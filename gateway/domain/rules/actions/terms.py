@@ -69,12 +69,13 @@ def read_terms(reader: Reader, *, also: bool) -> Terms:
         longest = backoff.optional("max", DURATION)
         backoff.finish()
     durability = reader.optional("durability", _DURABILITIES) if also else None
+    past = reader.optional("past_content_filter", TRUTH)
     log_content = reader.optional("log_content", TRUTH) if also else None
     tags = _read_tags(reader) if also and "tags" in reader else {}
-    known = ("attempts", "deadline", "cost_limit_usd", "backoff")
+    known = ("attempts", "deadline", "cost_limit_usd", "backoff", "past_content_filter")
     reader.finish(*known)
     reader.nonempty("attempts = 3")
-    return Terms(durability, attempts, deadline, cost, initial, factor, longest, log_content, tags)
+    return Terms(durability, attempts, deadline, cost, initial, factor, longest, log_content, tags, past)
 
 
 def _read_tags(reader: Reader) -> dict[str, str]:
