@@ -13,6 +13,8 @@ from gateway.domain.limits import Standing
 from gateway.telemetry import DoorSpan
 
 _LONGEST = 256
+_LONGEST_DIALECT = 2048
+_DIALECT = ("anthropic-version", "anthropic-beta")
 
 
 def hints_of(
@@ -28,6 +30,7 @@ def hints_of(
         prefer=headers.get("x-gateway-prefer"),
         exclude=_names(headers.get("x-gateway-exclude", "")),
         strict=_flag(headers.get("x-gateway-strict"), "x-gateway-strict"),
+        dialect=_dialect(headers),
         max_cost_usd=usd_of(headers.get("x-gateway-max-cost-usd"), "x-gateway-max-cost-usd"),
         idempotency_key=idempotency_key_of(headers),
         client_request_id=headers.get("x-client-request-id", "")[:_LONGEST] or None,
@@ -62,6 +65,17 @@ def duration_of(time: timedelta) -> str:
 def _tags(headers: Mapping[str, str]) -> Mapping[str, str]:
     name = "x-gateway-tags" if "x-gateway-tags" in headers else "x-litellm-tags"
     return tags_of(headers.get(name, ""), name)
+
+
+def _dialect(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """Headers that mean something to an upstream of the caller's own dialect alone. Raises InvalidRequest."""
+    said = {name: headers[name].strip() for name in _DIALECT if headers.get(name, "").strip()}
+    for name, value in said.items():
+        if len(value) > _LONGEST_DIALECT or not (value.isascii() and value.isprintable()):
+            raise InvalidRequest(
+                f"`{name}` must be at most {_LONGEST_DIALECT} printable characters.", param=name
+            )
+    return said
 
 
 def _names(header: str) -> tuple[str, ...]:
@@ -105,6 +119,7 @@ def told_of(served: Served) -> dict[str, str]:
         "x-gateway-workflow-id": served.workflow_id,
         "x-gateway-dropped": ",".join(served.dropped),
         "x-gateway-replayed": "true" if served.replayed else "",
+        "x-gateway-estimated": "true" if served.estimated else "",
         **_limits(served.standings),
     }
     # A header is Latin-1 and gRPC's metadata ASCII: neither is to refuse an answer for one letter of a name.

@@ -66,3 +66,11 @@ TWINS = MappingProxyType(
     }
 )
 """By the rpc's full name: method and path, as the route says it (`{name}` for the route's `{name:path}`)."""
+
+ALONE = MappingProxyType(
+    {
+        ("POST", "/v1/messages"): "another dialect of Chat and ChatStream; JobsService takes its bodies too",
+        ("POST", "/v1/messages/count_tokens"): "belongs to that dialect alone",
+    }
+)
+"""REST operations without a twin, and why they need none."""

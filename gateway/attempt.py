@@ -22,7 +22,7 @@ from gateway.domain.prices import Price, cost_of
 from gateway.domain.registry import Model, Registry
 from gateway.limiter import OPEN, Entry, Full, Gate
 from gateway.live.vitals import Vitals
-from gateway.providers.dialects.bridges import BRIDGES, NATIVE
+from gateway.providers.dialects.bridges import BRIDGES, HERE, NATIVE
 from gateway.providers.dialects.ports import Carried, Translator
 from gateway.providers.ports import Attachment, Body, Call, CallTimeouts, Event, Provider, Reply
 
@@ -39,7 +39,9 @@ _FREE = frozenset(
         errors.ContextTooLong,
         errors.ContentFiltered,
         errors.ModelNotFound,
-        errors.DeadlineExceeded,  # raised before the call
+        errors.InvalidRequest,  # these three are raised before the call
+        errors.NotCarried,
+        errors.DeadlineExceeded,
     )
 )
 _NOTHING = Decimal(0)
@@ -123,6 +125,9 @@ class Attempts:
         """
         running = _Running(wanted, self._vitals)
         try:
+            here = self._here(wanted, running)
+            if here is not None:
+                return running.answered_here(), here
             provider, call, carried = self._prepare(wanted, running)
             reply = await provider.complete(call)
             if carried is not None:
@@ -158,12 +163,26 @@ class Attempts:
         """An attempt that was not made, because the caller had left, or another had answered, before it."""
         return _Running(wanted, self._vitals).skipped()
 
-    def _prepare(self, wanted: Try, running: _Running) -> tuple[Provider, Call, Carried | None]:
-        registry = self._registry()
-        model = registry.models.get(wanted.choice.model)
+    def _here(self, wanted: Try, running: _Running) -> Reply | None:
+        """The answer to what is answered here, where the model's provider does not: it says nothing of its health."""
+        answers = HERE.get(Operation(wanted.request.endpoint))
+        if answers is None:
+            return None
+        model = self._model(wanted)
+        if self._providers[model.provider].speaks(Operation(wanted.request.endpoint), model):
+            return None
+        running.begin(model, None, watched=False)
+        return answers(wanted.body)
+
+    def _model(self, wanted: Try) -> Model:
+        model = self._registry().models.get(wanted.choice.model)
         if model is None or not model.callable:
             raise errors.ModelNotFound(detail=f"{wanted.choice.model} has left the registry")
-        sent = running.begin(model, registry.price(model, datetime.now(UTC)))
+        return model
+
+    def _prepare(self, wanted: Try, running: _Running) -> tuple[Provider, Call, Carried | None]:
+        model = self._model(wanted)
+        sent = running.begin(model, self._registry().price(model, datetime.now(UTC)))
         provider, call = self._providers[model.provider], self._call(wanted, model, sent)
         if provider.speaks(call.operation, model):
             native = NATIVE.get(call.operation)
@@ -179,7 +198,8 @@ class Attempts:
         carried = bridge(call.body, wanted.request.id)
         if call.strict and carried.dropped:
             raise errors.NotCarried(param=carried.dropped[0])
-        return provider, replace(call, operation=Operation.CHAT, body=carried.body), carried
+        call = replace(call, operation=Operation.CHAT, body=carried.body, carried=True)
+        return provider, call, carried
 
     def _call(self, wanted: Try, model: Model, headers: Mapping[str, str]) -> Call:
         left = wanted.request.deadline - datetime.now(UTC)
@@ -202,6 +222,7 @@ class Attempts:
             operation=Operation(request.endpoint),
             files=wanted.files,
             strict=request.strict,
+            dialect_headers=request.dialect_headers,
         )
 
 
@@ -354,10 +375,15 @@ class _Running:
         self._began = perf_counter()
         self._first: float | None = None
 
-    def begin(self, model: Model, price: Price | None) -> Mapping[str, str]:
-        """Note which model is called at what price; returns the trace headers for its upstream."""
+    def begin(self, model: Model, price: Price | None, *, watched: bool = True) -> Mapping[str, str]:
+        """Note which model is called at what price; returns the trace headers for its upstream.
+
+        What is not `watched` does not count for the model's health: it is not called.
+        """
         self._model = model
         self._price = price
+        if not watched:
+            self._vitals = None
         if self._vitals is not None:
             self._probe = self._vitals.begin(model.name)
         self._span = telemetry.CallSpan(self.wanted.request, model, self.wanted.number)
@@ -378,6 +404,9 @@ class _Running:
         if usage is None:
             usage = self._estimate(said)
         return self._attempt(Outcome.SUCCEEDED, None, usage, finish, upstream_id)
+
+    def answered_here(self) -> Attempt:
+        return self._attempt(Outcome.SUCCEEDED, None, Usage(), None, None, free=True)
 
     def failed(
         self, error: errors.GatewayError, outcome: Outcome, said: str = "", usage: Usage | None = None

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import msgspec
 
-from api.errors import openai_body
+from api.errors import anthropic_body, openai_body
 from api.service.served import Served
 from gateway.domain.errors import GatewayError
 from gateway.providers.ports import Event
@@ -53,6 +53,27 @@ class OpenAI:
     def end(self, served: Served) -> bytes:
         """What is known only now, as a comment, and `[DONE]`."""
         return remark(served) + b"data: [DONE]\n\n"
+
+
+class Anthropic:
+    """Named events; what ended well has said so itself."""
+
+    @property
+    def alive(self) -> bytes:
+        """Anthropic's own sign of life."""
+        return b'event: ping\ndata: {"type":"ping"}\n\n'
+
+    def event(self, event: Event) -> bytes:
+        """The name and the data."""
+        return b"event: " + event.name.encode() + b"\ndata: " + event.data + b"\n\n"
+
+    def failed(self, error: GatewayError, served: Served) -> bytes:
+        """The error's object as the last event."""
+        return b"event: error\ndata: " + anthropic_body(error, served.request_id) + b"\n\n"
+
+    def end(self, served: Served) -> bytes:
+        """What is known only now, as a comment."""
+        return remark(served)
 
 
 def remark(served: Served) -> bytes:

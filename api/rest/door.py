@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import anthropic_body, headers_of, openai_body, problem_body, row_of
 from api.rest import http
+from api.rest.anthropic.models import is_asked as is_anthropics
 from api.service.served import RequestFailed
 from gateway import telemetry
 from gateway.domain.errors import (
@@ -49,23 +50,24 @@ class Door:
         path: str = scope["path"]
         at_door: dict[str, Any] = {"request_id": request_id, "headers": headers}
         scope["gateway"] = at_door
+        anthropic = _speaks_anthropic(path, headers)
         started = False
 
         async def send_on(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                message["headers"] = [
-                    *message.get("headers", ()),
-                    (b"x-request-id", at_door["request_id"].encode()),
-                ]
+                named = [(b"x-request-id", at_door["request_id"].encode())]
+                if anthropic:
+                    named.append((b"request-id", at_door["request_id"].encode()))
+                message["headers"] = [*message.get("headers", ()), *named]
             await send(message)
 
         if path in _QUIET:
             try:
                 await self._app(scope, receive, send_on)
             except HTTPException as e:
-                await _answer(send_on, path, *_told(e), request_id)
+                await _answer(send_on, (path, anthropic), *_told(e), request_id)
             return
         attributes = {
             "http.request.method": scope["method"],
@@ -90,7 +92,7 @@ class Door:
                 if started:
                     # The status is out: what is left is to break off, so that nobody takes the answer for whole.
                     raise _BrokenOff from None
-                await _answer(send_on, path, error, served, at_door["request_id"])
+                await _answer(send_on, (path, anthropic), error, served, at_door["request_id"])
 
     def _check_host(self, headers: Mapping[str, str]) -> None:
         host = headers.get("host", "").lower()
@@ -126,12 +128,20 @@ def _encoded(headers: Mapping[str, Any]) -> list[http.Header]:
     return [(name.lower().encode(), str(value).encode()) for name, value in headers.items()]
 
 
+def _speaks_anthropic(path: str, headers: Mapping[str, str]) -> bool:
+    return path.startswith("/v1/messages") or (path.startswith("/v1/models") and is_anthropics(headers))
+
+
 async def _answer(
-    send: Send, path: str, error: GatewayError, headers: list[http.Header], request_id: str
+    send: Send,
+    at: tuple[str, bool],
+    error: GatewayError,
+    headers: list[http.Header],
+    request_id: str,
 ) -> None:
-    if path.startswith("/v1/messages"):
+    path, anthropic = at
+    if anthropic:
         kind, body = b"application/json", anthropic_body(error, request_id)
-        headers = [*headers, (b"request-id", request_id.encode())]
     elif path.startswith(("/v1/", "/v2/")) or path == "/v1":
         kind, body = b"application/json", openai_body(error)
     else:

@@ -8,12 +8,14 @@ from typing import Any, Final
 
 from starlette.routing import Route
 
-from api.rest.dialects import Dialect, OpenAI
+from api.rest.anthropic import described as anthropics
+from api.rest.dialects import Anthropic, Dialect, OpenAI
 from api.rest.inference import Endpoint, Means
 from api.rest.openai import described
 from gateway.domain.operations import Operation
 
 _OPENAI: Final = OpenAI()
+_ANTHROPIC: Final = Anthropic()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ ENDPOINTS: Final = (
     Entry(Operation.RERANK, _OPENAI, described.RERANK),
     Entry(Operation.RERANK, _OPENAI, described.RERANK, path="/v2/rerank"),
     Entry(Operation.MODERATIONS, _OPENAI, described.MODERATIONS),
+    Entry(Operation.MESSAGES, _ANTHROPIC, anthropics.MESSAGES),
+    Entry(Operation.COUNT_TOKENS, _ANTHROPIC, anthropics.COUNT_TOKENS),
 )
 
 

@@ -105,6 +105,7 @@ def accept(
         estimates=router.estimates(decision, asked, at) if _bounded(limits, decision) else {},
         log_content=said.log_content,
         strict=ask.strict,
+        dialect_headers=ask.hints.dialect,
     )
     return request, decision
 

@@ -60,6 +60,7 @@ class Hints:
     exclude: tuple[str, ...] = ()
     max_cost_usd: Decimal | None = None
     strict: bool = False
+    dialect: Mapping[str, str] = field(default_factory=dict)
     idempotency_key: str | None = None
     client_request_id: str | None = None
     traceparent: str = ""

@@ -146,7 +146,7 @@ class InferenceService:
         if not isinstance(opened, Reply):
             raise TypeError("a stream came for a request that asked for none")
         _note(served, exchange)
-        served.dropped = opened.dropped
+        served.dropped, served.estimated = opened.dropped, opened.estimated
         return opened, served
 
     async def _stream(self, caller: Caller, ask: Ask) -> OpenStream:

@@ -21,6 +21,8 @@ class Offer:
     id: str
     owned_by: str
     created: datetime = _SINCE
+    context_window: int | None = None
+    max_output: int | None = None
 
 
 class ModelsService:
@@ -48,4 +50,6 @@ class ModelsService:
 
 def _offer(registry: Registry, name: str) -> Offer:
     model = registry.models.get(name)
-    return Offer(name, model.provider if model is not None else "llm-gateway")
+    if model is None:
+        return Offer(name, "llm-gateway")
+    return Offer(name, model.provider, context_window=model.context_window, max_output=model.max_output)

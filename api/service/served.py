@@ -34,6 +34,7 @@ class Served:
     keyed: bool = False
     replayed: bool = False
     private: bool = False
+    estimated: bool = False
 
 
 class RequestFailed(Exception):

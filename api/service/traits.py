@@ -46,12 +46,21 @@ class _Part(msgspec.Struct):
     image_url: msgspec.Raw = _NOTHING
     input_audio: msgspec.Raw = _NOTHING
     file: msgspec.Raw = _NOTHING
+    source: msgspec.Raw = _NOTHING  # these are Anthropic's
+    input: msgspec.Raw = _NOTHING
+    thinking: msgspec.Raw = _NOTHING
+    content: msgspec.Raw = _NOTHING
 
 
 class _Format(msgspec.Struct):
     type: str = ""
 
 
+class _OutputConfig(msgspec.Struct):
+    format: msgspec.Raw | None = None
+
+
+_output_config = msgspec.json.Decoder(_OutputConfig)
 _parts = msgspec.json.Decoder(list[_Part])
 _format = msgspec.json.Decoder(_Format)
 _whole = msgspec.json.Decoder(int)
@@ -98,6 +107,36 @@ def measure(
     )
 
 
+def measure_messages(
+    messages: Sequence[Message], body: Body, size: int, metadata: Mapping[str, str], *, stream: bool
+) -> Traits:
+    """The same of a request in Anthropic's dialect."""
+    counted = _Counted()
+    if "system" in body:
+        counted.add(Message("system", body["system"]))
+    for message in messages:
+        counted.add(message)
+    needs: list[str] = []
+    if _type_of(body.get("thinking")) == "enabled":
+        needs.append(Capability.REASONING.value)
+    if stream:
+        needs.append(Capability.STREAMING.value)
+    if _forms_answer(body):
+        needs.append(Capability.STRUCTURED_OUTPUT.value)
+    if _is_filled(body.get("tools")):
+        needs.append(Capability.TOOLS.value)
+    if counted.images:
+        needs.append(Capability.VISION.value)
+    return Traits(
+        input_tokens=counted.tokens + _size(body.get("tools")) // 4,
+        max_output=_whole_of(body.get("max_tokens")),
+        body_bytes=size,
+        needs=tuple(needs),
+        images=counted.images,
+        conversation=_conversation(messages, body, metadata),
+    )
+
+
 class _Counted:
     """What the messages hold together."""
 
@@ -108,7 +147,9 @@ class _Counted:
 
     def add(self, message: Message) -> None:
         self.tokens += _PER_MESSAGE + _tokens(message.tool_calls)
-        content = bytes(message.content)
+        self._add_content(bytes(message.content))
+
+    def _add_content(self, content: bytes) -> None:
         if content[:1] != b"[":
             self.tokens += _tokens(content)
             return
@@ -129,6 +170,14 @@ class _Counted:
             self.audio = True
             self.tokens += audio // _AUDIO_BYTES_PER_TOKEN
         self.tokens += _size(part.file) // _FILE_BYTES_PER_TOKEN
+        if part.type == "image":
+            self.images += 1
+            self.tokens += _PER_IMAGE
+        elif part.type == "document":
+            self.tokens += _size(part.source) // _FILE_BYTES_PER_TOKEN
+        elif part.type in ("tool_use", "tool_result", "thinking"):
+            self.tokens += _tokens(part.input) + _tokens(part.thinking)
+            self._add_content(bytes(part.content))
 
 
 def _needs(body: Body, counted: _Counted, *, stream: bool) -> tuple[str, ...]:
@@ -151,6 +200,15 @@ def _needs(body: Body, counted: _Counted, *, stream: bool) -> tuple[str, ...]:
     if counted.images:
         needs.append(Capability.VISION.value)
     return tuple(needs)
+
+
+def _forms_answer(body: Body) -> bool:
+    """Whether an answer in Anthropic's dialect has to have a form."""
+    try:
+        config = _output_config.decode(body.get("output_config", msgspec.Raw(b"{}")))
+    except msgspec.DecodeError:
+        return False
+    return _type_of(config.format) == "json_schema" or _type_of(body.get("output_format")) == "json_schema"
 
 
 def _conversation(messages: Sequence[Message], body: Body, metadata: Mapping[str, str]) -> str:

@@ -246,6 +246,7 @@ class InferenceRequest:
     those that the door's decision left; `decision` is that decision as it is kept (`gateway/decisions.py`).
     `log_content` None leaves it to the settings. `strict` refuses a model to which some field cannot be carried over.
     `deliver` says, by channel, who is told of its end.
+    `dialect_headers` are the caller's that belong to its dialect: an upstream that speaks the same one gets them.
     """
 
     id: str
@@ -277,6 +278,7 @@ class InferenceRequest:
     estimates: Mapping[str, Decimal] = field(default_factory=dict)
     log_content: bool | None = None
     strict: bool = False
+    dialect_headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing_extensions import override
 from gateway.domain.errors import UpstreamNotFound
 from gateway.domain.operations import Operation
 from gateway.domain.registry import Model
+from gateway.providers.anthropic import options as anthropics
 from gateway.providers.compatible import options
 from gateway.providers.compatible.client import Compatible
 from gateway.providers.credentials import Credentials
@@ -34,7 +35,15 @@ def _openai(settings: Providers, credentials: Credentials | None) -> Provider:
     return OpenAI(settings, credentials)
 
 
+def _anthropic(settings: Providers, credentials: Credentials | None) -> Provider:
+    # As slow to import.
+    from gateway.providers.anthropic.client import Anthropic  # noqa: PLC0415
+
+    return Anthropic(settings, credentials)
+
+
 PROVIDERS: Final[Mapping[str, Opens]] = {
+    "anthropic": _anthropic,
     "compatible": Compatible,
     "gemini": Gemini,
     "huggingface": HuggingFace,
@@ -47,6 +56,7 @@ _OPENAI: Final = "https://api.openai.com/v1"
 
 MANUALS: Final[Mapping[str, Manual]] = {
     **dict.fromkeys(PROVIDERS, Manual()),
+    "anthropic": Manual(lambda _: anthropics.BASE_URL, anthropics.misfits),
     "compatible": Manual(options.base_url_of, options.misfits),
     "gemini": Manual(gemini.base_url_of, gemini.misfits),
     "huggingface": Manual(tasks.base_url_of, tasks.misfits),

@@ -172,6 +172,19 @@ def outgoing(body: Body, model: str, *, stream: bool, asks_usage: bool = True) -
     return msgspec.json.encode(sent)
 
 
+_THOUGHTS: Final = ("reasoning_content", "thinking_blocks")
+
+
+def _without_thoughts(body: Body) -> Body:
+    """A translated conversation without what was thought in it: many servers refuse messages with fields unknown."""
+    raw = bytes(body.get("messages", b""))
+    if not any(name.encode() in raw for name in _THOUGHTS):
+        return body
+    messages = msgspec.json.decode(raw, type=list[dict[str, msgspec.Raw]])
+    kept = [{name: value for name, value in each.items() if name not in _THOUGHTS} for each in messages]
+    return {**body, "messages": msgspec.Raw(msgspec.json.encode(kept))}
+
+
 @dataclass(frozen=True, slots=True)
 class Chat:
     """The wire of completions, of chats and of plain prompts; `asks_usage` is that of `outgoing`."""
@@ -185,8 +198,10 @@ class Chat:
 
     def outgoing(self, call: Call, *, stream: bool) -> Outgoing:
         """As `outgoing`, which asks for usage in a stream."""
-        model = call.model.upstream_model
-        return Outgoing(outgoing(call.body, model, stream=stream, asks_usage=self.asks_usage))
+        body, model = call.body, call.model.upstream_model
+        if call.carried and call.model.options.get("takes_reasoning") is not True:
+            body = _without_thoughts(body)
+        return Outgoing(outgoing(body, model, stream=stream, asks_usage=self.asks_usage))
 
     def reply(self, body: bytes, reading: Reading, request_id: str | None, media_type: str = JSON) -> Reply:
         """As `read_reply`."""
@@ -247,6 +262,8 @@ def _add_choice(joined: dict[str, Any], choice: dict[str, Any]) -> None:
                 _add_tool(tools.setdefault(_index(tool), {}), tool)
         elif name in _JOINED and isinstance(value, str):
             message[name] = (message.get(name) or "") + value
+        elif name == "thinking_blocks" and isinstance(value, list):
+            message.setdefault(name, []).extend(cast("list[object]", value))
         elif value is not None or name not in message:
             message[name] = value
 

@@ -8,6 +8,7 @@ from typing import Final
 from gateway.domain.operations import Operation
 from gateway.providers.chat import Chat
 from gateway.providers.dialects.responses.wire import Responses
+from gateway.providers.messages import CountTokens, Messages
 from gateway.providers.plain import Plain, reranked
 from gateway.providers.wire import Wire
 
@@ -18,4 +19,9 @@ WIRES: Final[Mapping[Operation, Wire]] = {
     Operation.EMBEDDINGS: Plain(needs="data"),
     Operation.MODERATIONS: Plain(needs="results"),
     Operation.RERANK: Plain(needs="results", usage=reranked),
+    Operation.MESSAGES: Messages(),
+    Operation.COUNT_TOKENS: CountTokens(),
 }
+
+NOT_OPENAIS: Final = frozenset({Operation.MESSAGES, Operation.COUNT_TOKENS})
+"""Operations that some servers have beside OpenAI's: only those that are known to."""

@@ -1,10 +1,10 @@
-"""What can be asked of a model: the operations that its provider speaks, and those that are carried over chat."""
+"""What can be asked of a model: what its provider speaks, what is carried over chat, and what is answered here."""
 
 from __future__ import annotations
 
 from gateway.domain.operations import Operation
 from gateway.domain.registry import Model
-from gateway.providers.dialects.bridges import BRIDGES
+from gateway.providers.dialects.bridges import BRIDGES, HERE
 from gateway.providers.ports import Provider
 
 
@@ -15,5 +15,5 @@ def operations_of(model: Model, provider: Provider) -> frozenset[Operation]:
         operation
         for operation in Operation
         if model.serves(operation.kind)
-        and (provider.speaks(operation, model) or (chats and operation in BRIDGES))
+        and (provider.speaks(operation, model) or (chats and (operation in BRIDGES or operation in HERE)))
     )

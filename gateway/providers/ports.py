@@ -46,6 +46,8 @@ class Call:
 
     `headers` are ours to the upstream (traceparent, x-request-id); the credential is the provider's own affair.
     `files` came with a form, whose other fields are the body. `strict` refuses (NotCarried) what would be dropped.
+    `dialect_headers` are the caller's own that belong to its dialect, and go to an upstream of the same dialect alone.
+    `carried` says that the body is a translation of ours, and has in it what chat itself knows no word for.
     """
 
     kind: Kind
@@ -56,6 +58,8 @@ class Call:
     operation: Operation = Operation.CHAT
     files: tuple[Attachment, ...] = ()
     strict: bool = False
+    dialect_headers: Mapping[str, str] = field(default_factory=dict)
+    carried: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,8 @@ class Reply:
     """A complete answer: `body` is to be handed on as it came; `usage` is None when the upstream did not say.
 
     `media_type` is what the body is: JSON, or sound. `dropped` names fields that could not be carried over. `text` is
-    what was generated, where the upstream did not say its usage: for an estimate.
+    what was generated, where the upstream did not say its usage: for an estimate. `estimated` says that the answer is a
+    guess of the gateway's, which no upstream was asked for.
     """
 
     body: bytes
@@ -73,6 +78,7 @@ class Reply:
     media_type: str = JSON
     dropped: tuple[str, ...] = ()
     text: str = ""
+    estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ class Answered(msgspec.Struct):
     """Kinds of tokens in what was answered."""
 
     reasoning_tokens: int | None = None
+    thinking_tokens: int | None = None  # Anthropic
     audio_tokens: int | None = None
     image_tokens: int | None = None
 
@@ -126,7 +127,7 @@ def usage_of(told: Told | None) -> Usage | None:
         or 0
     )
     written = heard.cache_write_tokens or heard.cache_creation_tokens or told.cache_creation_input_tokens or 0
-    reasoning = said.reasoning_tokens or told.reasoning_tokens or 0
+    reasoning = said.reasoning_tokens or said.thinking_tokens or told.reasoning_tokens or 0
     if told.prompt_tokens is None and (told.cache_read_input_tokens or told.cache_creation_input_tokens):
         asked += cached + written  # Anthropic's spelling is Anthropic's count, which leaves both out
     beyond = (told.total_tokens or 0) - asked - answered

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import msgspec
@@ -35,9 +35,10 @@ NOT_A_STREAM: Final = frozenset({"text/html", JSON, "application/xhtml+xml"})
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How a provider's answers are read: its view of complaints, what to mask, and how long an answer may be.
+    """How one call's answer is read: the provider's view of complaints, what to mask, and how long it may be.
 
-    `statuses` and `waits` are those of `refusal`.
+    `statuses` and `waits` are those of `refusal`. `notes` are a wire's own, for what one event of a stream has to know
+    of those before it.
     """
 
     limit: int
@@ -45,6 +46,7 @@ class Reading:
     secret: Secret | None = None
     statuses: Mapping[int, type[GatewayError]] | None = None
     waits: Waits | None = None
+    notes: dict[str, msgspec.Raw] = field(default_factory=dict[str, msgspec.Raw])
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ def a_quick_world(
     temporal: Temporal | None = None,
     health: Health | None = None,
     rules: Mapping[str, Any] | None = None,
+    claudes_at: str | None = None,
     **inference: Any,
 ) -> World:
     """A world whose settings differ in these, and whose retries come soon; `rules` as their text says them."""
@@ -40,7 +41,7 @@ def a_quick_world(
         temporal=temporal or Temporal(),
         health=health or Health(),
     )
-    return a_world(settings, None if rules is None else parse(rules))
+    return a_world(settings, None if rules is None else parse(rules), claudes_at=claudes_at)
 
 
 def app_of(world: World) -> Any:

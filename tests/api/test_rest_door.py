@@ -50,7 +50,7 @@ async def test_openai_paths_tell_errors_with_all_four_keys(rest, path):
 
 
 async def test_messages_tell_errors_as_anthropic_does(rest):
-    response = await rest.post("/v1/messages", {})
+    response = await rest.post("/v1/messages/nothing", {})
     request_id = response.headers["x-request-id"]
     assert response.headers["request-id"] == request_id
     assert response.json() == {

@@ -44,7 +44,7 @@ from gateway.domain.errors import EngineUnavailable, StorageUnavailable, Unauthe
 from gateway.domain.identity import Caller, Right
 from gateway.domain.inference import Attempt, InferenceRequest, Kind, Mode, Status, settle
 from gateway.domain.prices import PriceBook
-from gateway.domain.registry import ModelLimits, ModelState, Registry
+from gateway.domain.registry import Model, ModelLimits, ModelState, Registry
 from gateway.domain.retries import Now, next_choice
 from gateway.domain.rules import RuleSet
 from gateway.domain.secret import Secret
@@ -56,7 +56,7 @@ from gateway.live.breakers import policy_of
 from gateway.live.vitals import Vitals
 from gateway.prices import PriceTable
 from gateway.providers.catalogue import open_provider
-from gateway.providers.ports import CallTimeouts
+from gateway.providers.ports import CallTimeouts, Provider
 from gateway.published import Unpublished
 from gateway.recorder import Recorder
 from gateway.ring import KeyRing
@@ -200,12 +200,31 @@ class Engine:
         await asyncio.gather(*self._running.values(), return_exceptions=True)
 
 
-def registry() -> Registry:
+def claudes(at: str) -> list[Model]:
+    """Models of an upstream that speaks Anthropic's dialect."""
+    scripts = {
+        "claude": "scripted-ok",
+        "claude-tools": "scripted-tool-calls?tool_once=true",
+        "claude-thinks": "scripted-ok?thinking=Let+me+see.",
+        "claude-down": "scripted-529",
+        "claude-breaks": "scripted-close-mid-stream?after=4",
+        "claude-fails": "scripted-error-event?after=4",
+    }
+    return [
+        a_model(name, provider="anthropic", base_url=at, upstream_model=script)
+        for name, script in scripts.items()
+    ]
+
+
+def registry(*more: Model) -> Registry:
     """Models that behave and models that do not."""
     return a_registry(
+        *more,
         a_model("good"),
         a_model("dear", price=None),
         a_model("tools", upstream_model="scripted-tool-calls"),
+        a_model("tools-once", upstream_model="scripted-tool-calls?tool_once=true"),
+        a_model("thinks", upstream_model="scripted-ok?thinking=Let+me+see."),
         a_model("slow", upstream_model="scripted-ok?latency_ms=30000"),
         a_model("dripping", upstream_model="scripted-ok?tokens=400&chunk_interval_ms=50"),
         a_model("endless", upstream_model="scripted-ok?tokens=20000"),
@@ -222,6 +241,7 @@ def registry() -> Registry:
         assistant=("down", "good"),
         busy=("one-call", "good"),
         racing=("slow", "good"),
+        mixed=("claude-down", "good"),
     )
 
 
@@ -250,10 +270,12 @@ class World:
         return self.services.jobs
 
 
-def a_world(settings: Settings | None = None, rules: RuleSet | None = None) -> World:
-    """A process of its own."""
+def a_world(
+    settings: Settings | None = None, rules: RuleSet | None = None, *, claudes_at: str | None = None
+) -> World:
+    """A process of its own; `claudes_at` an address there are models of Anthropic's dialect too."""
     settings = settings or Settings(inference=Inference(deadline=timedelta(seconds=20)), api=Api(grpc_port=0))
-    models = registry()
+    models = registry(*([] if claudes_at is None else claudes(claudes_at)))
     in_force = [models]
 
     def charge(book: PriceBook) -> None:
@@ -267,7 +289,7 @@ def a_world(settings: Settings | None = None, rules: RuleSet | None = None) -> W
     limiter = Limiter(store.buckets, settings.limits, lambda: 1)
     attempts = Attempts(
         lambda: in_force[0],
-        {"scripted": provider},
+        {"scripted": provider, **({} if claudes_at is None else {"anthropic": _anthropic(settings)})},
         CallTimeouts(_QUICK, _QUICK * 10, _QUICK * 10),
         vitals,
         Gate(limiter, Concurrency(store.slots, "here", settings.limits)),
@@ -352,6 +374,10 @@ def a_world(settings: Settings | None = None, rules: RuleSet | None = None) -> W
         ),
         vitals=vitals,
     )
+
+
+def _anthropic(settings: Settings) -> Provider:
+    return open_provider("anthropic", settings.providers)
 
 
 @asynccontextmanager

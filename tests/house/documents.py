@@ -13,6 +13,7 @@ from gateway.domain.operations import Operation
 from gateway.domain.registry import Model
 from gateway.providers.catalogue import PROVIDERS, open_provider
 from gateway.providers.compatible.quirks import QUIRKS, SPOKEN, Quirks
+from gateway.providers.dialects.bridges import HERE
 from gateway.providers.offered import operations_of
 from gateway.settings import Providers
 
@@ -82,7 +83,9 @@ def _speakers(name: str, **options: str) -> Callable[[Operation], str]:
         model = Model("m", name, "https://host/v1", "m", kind=operation.kind, options=options)
         if operation not in operations_of(model, provider):
             return "–"
-        return "own" if provider.speaks(operation, model) else "chat"
+        if provider.speaks(operation, model):
+            return "own"
+        return "here" if operation in HERE else "chat"
 
     return how
 

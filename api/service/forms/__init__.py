@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from typing import Final
 
 from api.service.ask import Ask, Form, Hints, Incoming, ask_of
-from api.service.forms import chat, completions, embeddings, moderations, rerank
+from api.service.forms import chat, completions, embeddings, messages, moderations, rerank
 from gateway.domain.operations import Operation
 
 FORMS: Final[Mapping[Operation, Form]] = {
     Operation.CHAT: chat.read,
     Operation.COMPLETIONS: completions.read,
+    Operation.MESSAGES: messages.read,
+    Operation.COUNT_TOKENS: messages.read_count,
     Operation.EMBEDDINGS: embeddings.read,
     Operation.MODERATIONS: moderations.read,
     Operation.RERANK: rerank.read,

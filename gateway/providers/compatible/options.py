@@ -18,7 +18,7 @@ from gateway.providers.http import Judge
 from gateway.providers.ports import Misfit
 from gateway.providers.wire import Wire
 
-_KNOWN: Final = ("flavour", "dialects", "api_version")
+_KNOWN: Final = ("flavour", "dialects", "api_version", "takes_reasoning")
 _VERSION: Final = re.compile(r"\d{4}-\d{2}-\d{2}(-preview)?")
 
 
@@ -103,6 +103,9 @@ def _misfits(options: Mapping[str, object]) -> Iterator[Misfit]:
     if flavour is not None and (not isinstance(flavour, str) or flavour not in QUIRKS):
         yield Misfit("flavour", f"one of {', '.join(QUIRKS)}", flavour, _near(flavour, QUIRKS))
     yield from _dialects(options.get("dialects"))
+    takes = options.get("takes_reasoning")
+    if takes is not None and not isinstance(takes, bool):
+        yield Misfit("takes_reasoning", "true or false", takes)
     version = options.get("api_version")
     if version is None:
         return

@@ -9,14 +9,22 @@ import msgspec
 
 from gateway.domain.operations import Operation
 from gateway.providers import chat, completions
-from gateway.providers.dialects.ports import Bridge
+from gateway.providers.dialects.messages import counting, joined
+from gateway.providers.dialects.messages.carried import MessagesOverChat
+from gateway.providers.dialects.ports import Answers, Bridge
 from gateway.providers.dialects.responses import wire as responses
 from gateway.providers.dialects.responses.bridge import carry_response
 from gateway.providers.dialects.responses.native import native_response
 
 BRIDGES: Final[Mapping[Operation, Bridge]] = {
     Operation.RESPONSES: carry_response,
+    Operation.MESSAGES: MessagesOverChat,
 }
+
+HERE: Final[Mapping[Operation, Answers]] = {
+    Operation.COUNT_TOKENS: counting.estimate,
+}
+"""What is answered here, for models whose provider does not: no upstream is asked."""
 
 NATIVE: Final[Mapping[Operation, Bridge]] = {
     Operation.RESPONSES: native_response,
@@ -29,6 +37,7 @@ _ASSEMBLERS: Final[Mapping[Operation, Assembles]] = {
     Operation.CHAT: chat.assemble,
     Operation.RESPONSES: responses.assemble,
     Operation.COMPLETIONS: completions.assemble,
+    Operation.MESSAGES: joined.assemble,
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from gateway.providers.ports import Body, Event
+from gateway.providers.ports import Body, Event, Reply
 
 
 class Carried(Protocol):
@@ -47,4 +47,12 @@ class Bridge(Protocol):
 
     def __call__(self, body: Body, request_id: str) -> Carried:
         """Carry a request over; its answer may be named after the id. Raises InvalidRequest naming a wrong field."""
+        ...
+
+
+class Answers(Protocol):
+    """A way to answer an operation without any upstream."""
+
+    def __call__(self, body: Body) -> Reply:
+        """The answer, which costs nothing. Raises InvalidRequest naming a wrong field."""
         ...

@@ -16,7 +16,7 @@ from gateway.domain.operations import Operation
 from gateway.domain.registry import Model
 from gateway.domain.secret import Secret
 from gateway.providers.credentials import Credentials
-from gateway.providers.endpoints import WIRES
+from gateway.providers.endpoints import NOT_OPENAIS, WIRES
 from gateway.providers.http import FOREIGN, Answer, Deadlines, Pool, address, refusal, trouble
 from gateway.providers.openai.wire import BASE_URL, headers, judge
 from gateway.providers.ports import Call, Event, Reply
@@ -58,7 +58,7 @@ class OpenAI:
     def speaks(self, operation: Operation, model: Model) -> bool:
         """Whatever has a wire."""
         del model
-        return operation in WIRES
+        return operation in WIRES and operation not in NOT_OPENAIS
 
     async def complete(self, call: Call) -> Reply:
         """Make the call and wait for the whole answer."""

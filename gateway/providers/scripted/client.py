@@ -28,6 +28,7 @@ from gateway.providers.wire import Reading, complete, events
 from gateway.settings import Providers
 
 _BASE = "http://scripted/v1"
+_CARRIED = frozenset({Operation.RESPONSES, Operation.MESSAGES, Operation.COUNT_TOKENS})
 
 
 class Scripted:
@@ -41,9 +42,9 @@ class Scripted:
         self._credentials = credentials or Credentials()
 
     def speaks(self, operation: Operation, model: Model) -> bool:
-        """Whatever a compatible server has, responses left out."""
+        """Whatever a compatible server has, but for the dialects that are carried over chat."""
         del model
-        return operation in WIRES and operation is not Operation.RESPONSES
+        return operation in WIRES and operation not in _CARRIED
 
     async def complete(self, call: Call) -> Reply:
         """Play the script and give the whole answer."""

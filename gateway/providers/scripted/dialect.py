@@ -32,6 +32,8 @@ class Asked:
     stream: bool = False
     include_usage: bool = False
     credential: str = ""
+    answered: bool = False  # it brings the result of a tool's call
+    counting: bool = False  # it asks for a count of its tokens
 
 
 class Unreadable(Exception):
@@ -122,6 +124,7 @@ class _StreamOptions(msgspec.Struct):
 
 class _Body(msgspec.Struct):
     model: str
+    messages: msgspec.Raw = msgspec.Raw(b"[]")
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
     x_script: Script | None = None
@@ -150,7 +153,8 @@ class ChatCompletions:
         credential = headers.get(b"authorization", b"").decode("latin-1").removeprefix("Bearer ")
         options = asked.stream_options
         include_usage = options is not None and options.include_usage is True
-        return Asked(asked.model, asked.stream is True, include_usage, credential), asked.x_script
+        answered = b'"tool_call_id"' in bytes(asked.messages)
+        return Asked(asked.model, asked.stream is True, include_usage, credential, answered), asked.x_script
 
     def error(
         self, message: str, status: int, kind: str, code: object = None, param: str | None = None
@@ -190,14 +194,19 @@ class ChatCompletions:
             "content": "".join(pieces(script)),
             "refusal": None,
         }
-        if script.tool_calls:
-            message |= {"content": None, "tool_calls": [_tool('{"city": "Zürich"}')]}
+        if script.thinking is not None:
+            message["reasoning_content"] = script.thinking
+        if script.calls(asked.answered):
+            calls = [_tool('{"city": "Zürich"}', number) for number in range(script.parallel)]
+            message |= {"content": None, "tool_calls": calls}
         answer: dict[str, object] = {
             "id": "chatcmpl-" + ID.decode(),
             "object": "chat.completion",
             "created": 1_767_225_600,
             "model": asked.model,
-            "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": _finish(script)}],
+            "choices": [
+                {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish(script, asked)}
+            ],
             "system_fingerprint": "fp_scripted",
         }
         usage = usage_of(script)
@@ -205,9 +214,10 @@ class ChatCompletions:
 
     def events(self, script: Script, asked: Asked) -> list[bytes]:
         """The chunks of a completion."""
-        first = self._chunk(asked, {"role": "assistant", "content": None if script.tool_calls else ""})
-        last = self._chunk(asked, {}, _finish(script))
-        found = [first, *(self._chunk(asked, delta) for delta in _deltas(script)), last]
+        calls = script.calls(asked.answered)
+        first = self._chunk(asked, {"role": "assistant", "content": None if calls else ""})
+        last = self._chunk(asked, {}, _finish(script, asked))
+        found = [first, *(self._chunk(asked, delta) for delta in _deltas(script, asked)), last]
         usage = usage_of(script)
         if asked.include_usage and usage is not None:
             found.append(self.framed(msgspec.json.encode(_base(asked) | {"choices": [], "usage": usage})))
@@ -244,24 +254,30 @@ def _base(asked: Asked) -> dict[str, object]:
     }
 
 
-def _finish(script: Script) -> str:
-    return script.finish_reason or ("tool_calls" if script.tool_calls else "stop")
+def _finish(script: Script, asked: Asked) -> str:
+    return script.finish_reason or ("tool_calls" if script.calls(asked.answered) else "stop")
 
 
-def _tool(arguments: str) -> dict[str, object]:
+def _tool(arguments: str, number: int = 0) -> dict[str, object]:
     return {
-        "id": "call_scripted",
+        "id": f"call_scripted{number or ''}",
         "type": "function",
         "function": {"name": "get_weather", "arguments": arguments},
     }
 
 
-def _deltas(script: Script) -> list[dict[str, object]]:
-    if not script.tool_calls:
-        return [{"content": piece} for piece in pieces(script)]
+def _deltas(script: Script, asked: Asked) -> list[dict[str, object]]:
+    thoughts: list[dict[str, object]] = []
+    if script.thinking is not None:
+        thoughts.append({"reasoning_content": script.thinking})
+    if not script.calls(asked.answered):
+        return [*thoughts, *({"content": piece} for piece in pieces(script))]
     arguments = ('{"ci', 'ty": "Zü', 'rich"}')
-    calls = [{"index": 0} | _tool(""), *({"index": 0, "function": {"arguments": part}} for part in arguments)]
-    return [{"tool_calls": [call]} for call in calls]
+    calls: list[dict[str, object]] = []
+    for number in range(script.parallel):
+        calls.append({"index": number} | _tool("", number))
+        calls.extend({"index": number, "function": {"arguments": part}} for part in arguments)
+    return [*thoughts, *({"tool_calls": [call]} for call in calls)]
 
 
 OPENAI: Final = ChatCompletions()

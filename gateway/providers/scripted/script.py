@@ -50,7 +50,9 @@ class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `failure` is one of FAILURES or `status:N`. `fail_first` lets it happen to the model's first K calls only. `after`
     counts the events that come before a failure in the middle of a stream. `split` sends the body in pieces of so many
-    bytes. `usage` is sent as it stands ("none": not at all). `finish` false leaves `[DONE]` out of a good stream.
+    bytes. `usage` is sent as it stands ("none": not at all). `done` false leaves `[DONE]` out of a good stream.
+    `thinking` are thoughts before the answer. `tool_calls` calls a tool `parallel` times; with `tool_once` its result
+    is answered by text.
     """
 
     latency_ms: Milliseconds = 0
@@ -68,6 +70,9 @@ class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     location: str | None = None
     split: Annotated[int, msgspec.Meta(ge=0)] = 0
     tool_calls: bool = False
+    tool_once: bool = False
+    parallel: Annotated[int, msgspec.Meta(ge=1, le=16)] = 1
+    thinking: str | None = None
     done: bool = True
     finish_reason: str | None = None
 
@@ -77,6 +82,10 @@ class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(
                 f"no failure is called {self.failure!r}; known: status:N, {', '.join(sorted(FAILURES))}"
             )
+
+    def calls(self, answered: bool) -> bool:  # noqa: FBT001
+        """Whether it calls tools; `answered` says that the result of a call came with the request."""
+        return self.tool_calls and not (self.tool_once and answered)
 
     @property
     def status(self) -> int | None:

@@ -13,6 +13,7 @@ import msgspec
 
 from gateway.providers.scripted import kinds
 from gateway.providers.scripted.dialect import OPENAI, Dialect, Unreadable
+from gateway.providers.scripted.messages import MESSAGES
 from gateway.providers.scripted.plan import Plan, plan_of
 from gateway.providers.scripted.script import Script, UnknownScript, script_named
 
@@ -83,18 +84,19 @@ class Upstream:
 
     def serves(self, url: bytes) -> bool:
         """Whether a model is called at this target."""
-        return self.dialect.serves(url) or (self.dialect is OPENAI and kinds.known(url))
+        of_openais = self.dialect is OPENAI and (kinds.known(url) or MESSAGES.serves(url))
+        return of_openais or self.dialect.serves(url)
 
     def plan(
         self, headers: Mapping[bytes, bytes], body: bytes, known: Script | None = None, url: bytes = b""
     ) -> Plan:
         """Count a call and say how it is answered; `known` is the script where the body does not bring its own."""
         of_kind = self.dialect is OPENAI and kinds.known(url)
-        dialect = kinds.OfKind(url) if of_kind else self.dialect
+        dialect = self.speaking(url)
         try:
             asked, own = dialect.read(url, headers, body)
         except Unreadable as error:
-            return self.refused(400, str(error), "invalid_request_error", None)
+            return self.refused(400, str(error), "invalid_request_error", None, dialect)
         request_id = headers.get(b"x-request-id")
         self.last = ({k.decode("latin-1"): v.decode("latin-1") for k, v in headers.items()}, body)
         if request_id is not None:
@@ -105,14 +107,14 @@ class Upstream:
         self.numbered += 1
         if self.key is not None and asked.credential != self.key:
             code = "invalid_api_key"
-            return self.refused(401, "Incorrect API key provided.", "invalid_request_error", code)
+            return self.refused(401, "Incorrect API key provided.", "invalid_request_error", code, dialect)
         script = own or known or self.models.get(asked.model)
         if script is None:
             try:
                 script = _named(asked.model)
             except UnknownScript:
                 message = f"The model `{asked.model}` does not exist or you do not have access to it."
-                return self.refused(404, message, "invalid_request_error", "model_not_found")
+                return self.refused(404, message, "invalid_request_error", "model_not_found", dialect)
         if script.fail_first and self.calls[asked.model] > script.fail_first:
             script = msgspec.structs.replace(script, failure=None, fail_first=0)
         # Scripts that carry mappings cannot be hashed: those are planned anew for each call.
@@ -121,11 +123,21 @@ class Upstream:
         try:
             return plan_of(script, asked, dialect)
         except Unreadable as error:
-            return self.refused(400, str(error), "invalid_request_error", None)
+            return self.refused(400, str(error), "invalid_request_error", None, dialect)
 
-    def refused(self, status: int, message: str, kind: str, code: str | None) -> Plan:
+    def speaking(self, url: bytes) -> Dialect:
+        """The dialect at this target: the server's own, and beside OpenAI's chat its other kinds and Anthropic's."""
+        if self.dialect is not OPENAI:
+            return self.dialect
+        if MESSAGES.serves(url):
+            return MESSAGES
+        return kinds.OfKind(url) if kinds.known(url) else self.dialect
+
+    def refused(
+        self, status: int, message: str, kind: str, code: str | None, dialect: Dialect | None = None
+    ) -> Plan:
         """An error in the dialect's shape."""
-        body = self.dialect.error(message, status, kind, code)
+        body = (dialect or self.dialect).error(message, status, kind, code)
         return Plan(status, (body,), len(body))
 
 

@@ -9,6 +9,7 @@ import pytest
 from gateway.domain.inference import Kind
 from gateway.domain.prices import Price, Tier
 from gateway.domain.registry import Capability, Model, ModelLimits, ModelState, Timeouts
+from gateway.providers.catalogue import PROVIDERS
 from gateway.registry.seed import load_seed
 from gateway.settings import CONFIG, SettingsError
 
@@ -140,7 +141,7 @@ def one(more):
         (one("provider = opnai"), "got 'opnai'. Did you mean openai?"),
         (
             one("provider = odd"),
-            "models.conf:3: models.0.provider: expected one of compatible, gemini, openai, scripted",
+            f"models.conf:3: models.0.provider: expected one of {', '.join(sorted(PROVIDERS))}",
         ),
         (one('name = "a b"'), "models.conf:3: models.0.name: expected a name"),
         (one('base_url = "ftp://host"'), "models.conf:3: models.0.base_url: expected a plain http"),

@@ -1,0 +1,1 @@
+"""Anthropic's dialect, as its SDKs speak it."""
