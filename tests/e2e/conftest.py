@@ -41,6 +41,8 @@ def stack(servers: Servers) -> Generator[Stack]:
             "GATEWAY__JOBS__HEARTBEAT_TIMEOUT": "4s",
             "GATEWAY__INFERENCE__FALLBACK__ATTEMPTS": str(ATTEMPTS),
             "GATEWAY__INFERENCE__FALLBACK__BACKOFF_INITIAL": "20ms",
+            "GATEWAY__DELIVERY__FIRST_PAUSE": "300ms",
+            "GATEWAY__DELIVERY__LONGEST_PAUSE": "2s",
             "GATEWAY__TELEMETRY__LOG_LEVEL": "debug",
             # Models here fail all the time, and are to be called all the same.
             "GATEWAY__HEALTH__BREAKER__ENABLED": "false",
