@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench import decide, jobs, overhead, simulate, soak, streams, throughput
+from bench import decide, jobs, overhead, simulate, soak, streams, throughput, translate
 from bench.options import Bench, main, parser
 from bench.report import Report, Table
 
@@ -79,6 +79,10 @@ TARGETS = (
     ),
     Target("gateway CPU a request, 16 callers", "throughput.overlapped.16.gateway_cpu_ms", 8, "ms"),
     Target("a decision, 100 models under 50 rules", "decide.all_apply.p50_ms", 1, "ms"),
+    Target(
+        "a request of messages, 4 KB, carried to chat", "translate.messages_over_chat.request_ms", 1, "ms"
+    ),
+    Target("a chunk of chat, carried to messages", "translate.messages_over_chat.chunk_us", 40, "µs"),
     Target("rules tried on 100,000 requests", "simulate.seconds_per_100000", 60, "s"),
     Target("errors, all programs", "all.errors", 0, ""),
     Target("answered, but not in the ledger or not closed", "all.missing", 0, ""),
@@ -91,6 +95,7 @@ async def measure(bench: Bench, shape: Shape) -> Report:
     report = Report()
     for found in (
         decide.measure(decide.Shape()),
+        translate.measure(),
         await overhead.measure(bench, shape.overhead),
         await streams.measure(bench, shape.streams),
         await jobs.measure(bench, shape.jobs),
