@@ -19,6 +19,7 @@ from gateway.domain.errors import Interrupted, RateLimited, StorageUnavailable
 from gateway.domain.inference import Attempt, Choice, Failure, InferenceRequest, Outcome, Settlement
 from gateway.domain.registry import Registry
 from gateway.exchange import Exchanges
+from gateway.jobcalls import JobCalls
 from gateway.limiter import OPEN
 from gateway.recorder import Recorder
 from gateway.storage.ports import Claims
@@ -103,6 +104,7 @@ class JobActivities:
         registry: Callable[[], Registry],
         holder: str,
         heartbeat: timedelta,
+        calls: JobCalls,
     ) -> None:
         """`holder` names this process in claims; `heartbeat` is how often a running call is reported."""
         self._attempts = attempts
@@ -110,6 +112,7 @@ class JobActivities:
         self._registry = registry
         self._holder = holder
         self._heartbeat = heartbeat.total_seconds()
+        self._calls = calls
 
     @activity.defn(name="call_model")
     async def call_model(self, wanted: JobAttempt) -> Attempt:
@@ -119,7 +122,7 @@ class JobActivities:
         and nothing is claimed.
         """
         beating = asyncio.create_task(self._beat())
-        let_in = OPEN
+        let_in, made = OPEN, None
         try:
             request, number = wanted.request, wanted.number
             body = msgspec.json.decode(request.body, type=dict[str, msgspec.Raw])
@@ -130,7 +133,8 @@ class JobActivities:
             stored = await self._patiently(lambda: self._claims.claim(request.id, number, self._holder))
             if stored is not None:
                 return stored
-            attempt, reply = await self._attempts.complete(admitted)
+            made = await self._calls.make(admitted, f"{self._holder} {number}")
+            attempt, reply = made.attempt, made.reply
             if attempt.outcome is Outcome.CANCELLED and not _asked_for():
                 attempt = _interrupted(attempt)
             kept = await self._patiently(
@@ -138,8 +142,12 @@ class JobActivities:
             )
             if not kept:
                 raise Interrupted(detail="the claim was given up before its answer came")
+            with suppress(StorageUnavailable):  # whoever settles the job does it then
+                await self._calls.tell(admitted, made)
             return attempt
         finally:
+            if made is not None:
+                made.leave()
             let_in.leave(None)  # where it was not left with the attempt's end
             beating.cancel()
 

@@ -13,6 +13,7 @@ from gateway.domain.limits import Throttle
 from gateway.exchange import Exchanges
 from gateway.limiter import Limiter
 from gateway.recorder import Recorder
+from gateway.responses import ResponseKeeper
 from gateway.storage.ports import Jobs
 
 
@@ -47,9 +48,17 @@ class Recorded:
 class RequestActivities:
     """Writes what happened into the ledger."""
 
-    def __init__(self, recorder: Recorder, jobs: Jobs, exchanges: Exchanges, limiter: Limiter) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        jobs: Jobs,
+        exchanges: Exchanges,
+        limiter: Limiter,
+        responses: ResponseKeeper,
+    ) -> None:
         """`exchanges` are this process's; a worker for jobs has none."""
         self._limiter = limiter
+        self._responses = responses
         self._recorder = recorder
         self._jobs = jobs
         self._exchanges = exchanges
@@ -69,6 +78,7 @@ class RequestActivities:
             before = await self._recorder.settlement(record.settlement.request_id)
             return Recorded(before is not None, before)
         settled = await self._recorder.record(request, record.settlement)
+        await self._responses.settle(request, settled)
         if settled is record.settlement:
             self._limiter.settle(record.throttles, settled.usage)
         return Recorded(done=True, before=None if settled is record.settlement else settled)

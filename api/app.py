@@ -29,7 +29,7 @@ from api.rest.door import Door
 from api.rest.endpoints import ENDPOINTS
 from api.rest.endpoints import routes as inference_routes
 from api.rest.inference import Means
-from api.rest.openai import models
+from api.rest.openai import conversations, models, responses
 from api.service.admission import Admission
 from api.service.deliveries import DeliveriesService
 from api.service.destinations import Destinations
@@ -41,6 +41,9 @@ from api.service.models import ModelsService
 from api.service.prices import PricesService
 from api.service.registry import RegistryService
 from api.service.requests import RequestsService
+from api.service.responses.conversations import ConversationsService
+from api.service.responses.service import Kept, ResponsesService
+from api.service.responses.state import ResponseState
 from api.service.rules import RulesService
 from api.service.services import Services
 from api.service.shadows import Shadows
@@ -48,6 +51,7 @@ from api.service.simulations import SimulationsService
 from api.service.usage import UsageService
 from api.service.webhooks import WebhooksService
 from gateway import VERSION
+from gateway.domain.operations import Operation
 from gateway.hedge import Hedges
 from gateway.ring import KeyRing
 from gateway.temporal.client import data_converter
@@ -71,6 +75,16 @@ def build_services(world: World) -> Services:
     once = Once(world.store.idempotency, world.store.requests, world.seal, settings.idempotency)
     admission = Admission(world.limiter, world.attempts, Hedges(world.live), shadows, once)
     rules_service = RulesService(world.store.rules, world.texts, world.router, ledger, world.live)
+    inference = InferenceService(
+        router=world.router,
+        admission=admission,
+        exchanges=world.exchanges,
+        recorder=world.recorder,
+        engine=world.engine,
+        storage_up=lambda: world.storage.up,
+        settings=settings.inference,
+        max_in_flight=settings.api.max_in_flight,
+    )
     jobs_service = JobsService(
         router=world.router,
         admission=admission,
@@ -86,18 +100,12 @@ def build_services(world: World) -> Services:
             settings.delivery.webhook,
         ),
     )
+    responses_service = responses_over(world, inference, jobs_service)
     return Services(
-        inference=InferenceService(
-            router=world.router,
-            admission=admission,
-            exchanges=world.exchanges,
-            recorder=world.recorder,
-            engine=world.engine,
-            storage_up=lambda: world.storage.up,
-            settings=settings.inference,
-            max_in_flight=settings.api.max_in_flight,
-        ),
+        inference=inference,
         jobs=jobs_service,
+        responses=responses_service,
+        conversations=ConversationsService(world.store.conversations, world.responses),
         requests=ledger,
         usage=UsageService(world.store.rollups, settings.usage),
         models=ModelsService(world.registry, world.router),
@@ -126,6 +134,24 @@ def build_services(world: World) -> Services:
     )
 
 
+def responses_over(world: World, inference: InferenceService, jobs_service: JobsService) -> ResponsesService:
+    """The service of responses, which jobs for them go through too."""
+    store, settings = world.store, world.settings
+    state = ResponseState(
+        store.responses, store.conversations, world.responses, most_bytes=settings.responses.max_history
+    )
+    service = ResponsesService(
+        inference,
+        jobs_service,
+        Kept(store.responses, store.streams, world.responses, state),
+        settings.responses,
+        origin=world.origin,
+        deadline=settings.inference.max_deadline,
+    )
+    jobs_service.prepares[Operation.RESPONSES] = service.enqueue
+    return service
+
+
 def build_app(world: World, services: Services, checks: Callable[[], Mapping[str, bool]]) -> ASGIApp:
     """The application behind its door. `checks` says by name what must hold for readiness."""
     settings = world.settings
@@ -139,9 +165,11 @@ def build_app(world: World, services: Services, checks: Callable[[], Mapping[str
         app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, **about)
     # The door answers for every error; Starlette's own layers would answer before it, in no dialect and without an id.
     app.middleware_stack = AsyncExitStackMiddleware(app.router)
-    means = Means(world.identity, services.inference, services.jobs, settings.api)
+    means = Means(world.identity, services.inference, services.jobs, services.responses, settings.api)
     app.router.routes.extend(inference_routes(means))
     app.include_router(models.router(world.identity, services.models))
+    app.include_router(responses.router(world.identity, services.responses))
+    app.include_router(conversations.router(world.identity, services.conversations, settings.api))
     app.include_router(live.router(world.identity, services.live))
     app.include_router(registry.router(world.identity, services.registry, settings.api))
     app.include_router(rules.router(world.identity, services.rules, settings.api))

@@ -27,6 +27,7 @@ from workflows.hands import hands_of
 from workflows.worker import caller_workers
 
 _SWEEP_EVERY = 5.0
+_LAST = timedelta(seconds=5)  # for responses that are still to be kept when all else has ended
 
 
 class _Server(uvicorn.Server):
@@ -79,6 +80,7 @@ async def serve(settings: Settings) -> None:
         await asyncio.wait([serving, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
         telemetry.log.info("stopping", running=len(world.exchanges))
         left = await services.inference.close(settings.api.shutdown_grace)
+        await services.responses.close(_LAST)
         sweeping.cancel()
         await rpc.stop(timedelta(seconds=5))
         server.should_exit = True

@@ -74,3 +74,11 @@ ALONE = MappingProxyType(
     }
 )
 """REST operations without a twin, and why they need none."""
+
+REST_ALONE = MappingProxyType(
+    {
+        "/v1/responses": "a dialect of the kind chat: gRPC callers have Chat, ChatStream and JobsService",
+        "/v1/conversations": "what /v1/responses goes on with",
+    }
+)
+"""Paths, with all below them, that have no rpc, and why."""

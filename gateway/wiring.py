@@ -36,6 +36,7 @@ from gateway.registry.desk import Desk
 from gateway.registry.editor import Editor
 from gateway.registry.live import LiveRegistry
 from gateway.registry.seed import load_seed
+from gateway.responses import ResponseKeeper
 from gateway.router import Router
 from gateway.rulebook import Rulebook
 from gateway.rules.texts import RuleTexts
@@ -78,6 +79,7 @@ class World:
     gate: Gate
     seal: Seal
     dispatch: Dispatch
+    responses: ResponseKeeper
 
     def live(self) -> LiveFacts:
         """What is known of models and callers at this moment, over all replicas."""
@@ -85,7 +87,7 @@ class World:
 
 
 @asynccontextmanager
-async def open_world(settings: Settings) -> AsyncGenerator[World]:
+async def open_world(settings: Settings) -> AsyncGenerator[World]:  # noqa: PLR0915  one part after another
     """Open everything; neither a database nor an engine that is away keeps a process from starting.
 
     Raises SettingsError for a seed that is wrong and ValueError for keys that are.
@@ -143,6 +145,7 @@ async def open_world(settings: Settings) -> AsyncGenerator[World]:
     dispatch = open_dispatch(settings, store.webhook_secrets, f"llm-gateway {origin}")
     for part in (storage, feed, beat, concurrency, limiter, prober, dispatch):
         part.start()
+    seal = Seal(payload_ring_of(settings, ANSWERS))
     try:
         await _wait_for_copies(feed)
         yield World(
@@ -168,8 +171,9 @@ async def open_world(settings: Settings) -> AsyncGenerator[World]:
             router,
             limiter,
             gate,
-            Seal(payload_ring_of(settings, ANSWERS)),
+            seal,
             dispatch,
+            ResponseKeeper(store.responses, store.streams, store.claims, seal, settings.responses),
         )
     finally:
         await prober.close()

@@ -38,9 +38,11 @@ from gateway.providers.discovery import Discovery
 from gateway.registry.checks import Checks, Key
 from gateway.registry.desk import Desk
 from gateway.registry.editor import Editor
+from gateway.responses import ResponseKeeper
 from gateway.ring import KeyRing
 from gateway.router import Router
 from gateway.rules.load import plain, rules_of
+from gateway.seal import Seal
 from gateway.settings import Place, Settings, read_text
 from gateway.storage.memory import MemoryStore
 
@@ -160,6 +162,11 @@ def minted_at(moment: datetime) -> str:
 def raw(body: str = BODY) -> Mapping[str, msgspec.Raw]:
     """A body as its raw fields."""
     return msgspec.json.decode(body.encode(), type=dict[str, msgspec.Raw])
+
+
+def a_keeper(store: MemoryStore, settings: Settings) -> ResponseKeeper:
+    """Who keeps the responses of a store."""
+    return ResponseKeeper(store.responses, store.streams, store.claims, Seal(None), settings.responses)
 
 
 def a_desk(store: MemoryStore, settings: Settings) -> Desk:

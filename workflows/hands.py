@@ -10,6 +10,7 @@ from activities.prices import PriceActivities
 from activities.requests import RequestActivities
 from activities.routing import RoutingActivities
 from activities.simulations import Health, SimulationActivities
+from gateway.jobcalls import JobCalls
 from gateway.live.breakers import policy_of
 from gateway.settings import Health as HealthSettings
 from gateway.wiring import World
@@ -39,8 +40,11 @@ def hands_of(world: World) -> Hands:
             world.registry,
             world.origin,
             world.settings.jobs.heartbeat_timeout / 4,
+            JobCalls(world.attempts, world.store.streams, world.responses),
         ),
-        requests=RequestActivities(world.recorder, world.store.jobs, world.exchanges, world.limiter),
+        requests=RequestActivities(
+            world.recorder, world.store.jobs, world.exchanges, world.limiter, world.responses
+        ),
         delivery=DeliveryActivities(
             world.dispatch.channels,
             world.store.jobs,

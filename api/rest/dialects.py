@@ -76,6 +76,38 @@ class Anthropic:
         return remark(served)
 
 
+class Responses:
+    """Events with their names; a failure is told in events of the dialect, so that every stream ends well.
+
+    `[DONE]` at the end is Open Responses' word; OpenAI's own SDKs stop at it too.
+    """
+
+    @property
+    def alive(self) -> bytes:
+        """A comment, which every client skips."""
+        return b": keep-alive\n\n"
+
+    def event(self, event: Event) -> bytes:
+        """The name and the data."""
+        return b"event: " + event.name.encode() + b"\ndata: " + event.data + b"\n\n"
+
+    def failed(self, error: GatewayError, served: Served) -> bytes:
+        """What is left to be said where not even the dialect's own failure could be."""
+        del served
+        told = {
+            "type": "error",
+            "sequence_number": 0,
+            "code": error.code,
+            "message": error.message,
+            "param": error.param,
+        }
+        return b"event: error\ndata: " + msgspec.json.encode(told) + b"\n\n"
+
+    def end(self, served: Served) -> bytes:
+        """What is known only now, as a comment, and `[DONE]`."""
+        return remark(served) + b"data: [DONE]\n\n"
+
+
 def remark(served: Served) -> bytes:
     """What is known only at the end, as a comment that every client skips."""
     told = {

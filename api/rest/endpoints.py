@@ -9,7 +9,7 @@ from typing import Any, Final
 from starlette.routing import Route
 
 from api.rest.anthropic import described as anthropics
-from api.rest.dialects import Anthropic, Dialect, OpenAI
+from api.rest.dialects import Anthropic, Dialect, OpenAI, Responses
 from api.rest.inference import Endpoint, Means
 from api.rest.openai import described
 from gateway.domain.operations import Operation
@@ -42,6 +42,7 @@ ENDPOINTS: Final = (
     Entry(Operation.MODERATIONS, _OPENAI, described.MODERATIONS),
     Entry(Operation.MESSAGES, _ANTHROPIC, anthropics.MESSAGES),
     Entry(Operation.COUNT_TOKENS, _ANTHROPIC, anthropics.COUNT_TOKENS),
+    Entry(Operation.RESPONSES, Responses(), described.RESPONSES),
 )
 
 

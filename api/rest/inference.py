@@ -6,7 +6,7 @@ import asyncio
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.types import Receive, Scope, Send
 
@@ -20,17 +20,34 @@ from api.service.forms import read
 from api.service.inference import InferenceService
 from api.service.jobs import JobsService
 from api.service.opened import OpenStream
-from api.service.served import RequestFailed
+from api.service.responses.service import ResponsesService
+from api.service.served import RequestFailed, Served
 from gateway import telemetry
 from gateway.domain.identity import Caller
 from gateway.domain.operations import Operation
 from gateway.identity import Identify
-from gateway.providers.ports import EVENT_STREAM
+from gateway.providers.ports import EVENT_STREAM, Reply
 from gateway.settings import Api
 
 _SSE: list[http.Header] = [(b"content-type", b"text/event-stream; charset=utf-8")]
 _UNSTORED: list[http.Header] = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 _LATE = 5.0  # seconds after the deadline at which a caller who does not read is cut off
+
+
+class Answers(Protocol):
+    """What answers: the service of inference, or one that keeps state round it."""
+
+    def finishing(self, ask: Ask) -> bool:
+        """Whether a stream is read to its end when its caller has left."""
+        ...
+
+    async def answer(self, caller: Caller, ask: Ask) -> tuple[Reply, Served]:
+        """The whole answer."""
+        ...
+
+    async def stream(self, caller: Caller, ask: Ask) -> OpenStream:
+        """The answer as it comes."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +57,7 @@ class Means:
     identity: Identify
     inference: InferenceService
     jobs: JobsService
+    responses: ResponsesService
     settings: Api
 
 
@@ -51,7 +69,7 @@ class Endpoint:
         self._operation = operation
         self._dialect = dialect
         self._identity = means.identity
-        self._inference = means.inference
+        self._inference: Answers = means.responses if operation is Operation.RESPONSES else means.inference
         self._jobs = means.jobs
         self._settings = means.settings
 
@@ -80,7 +98,7 @@ class Endpoint:
         await http.send_whole(send, 200, [kind, *http.served_headers(served)], reply.body)
 
     async def _stream(self, caller: Caller, ask: Ask, scope: Scope, receive: Receive, send: Send) -> None:
-        sending = _Sending(send, self._dialect, finish=self._inference.finishes)
+        sending = _Sending(send, self._dialect, finish=self._inference.finishing(ask))
         every = self._settings.keepalive.total_seconds()
         async with http.cancelled_when_gone(receive, sending.keep_alive, every, sending.spared):
             opened = await self._inference.stream(caller, ask)

@@ -72,7 +72,8 @@ class Hints:
 class Ask:
     """One inference request as its caller put it. `body` has our own field taken out.
 
-    `files` came with it, if it was a form. `strict` wants a refusal rather than a field that is dropped.
+    `files` came with it, if it was a form. `strict` wants a refusal rather than a field that is dropped. `said` is what
+    its caller wrote, where `text` has more in it by now: by that it is known again.
     """
 
     operation: Operation
@@ -91,6 +92,7 @@ class Ask:
     files: tuple[Attachment, ...] = ()
     strict: bool = False
     deliver: Wanted | None = None
+    said: str = ""
 
     @property
     def kind(self) -> Kind:

@@ -363,7 +363,7 @@ def _fingerprint(ask: Ask) -> str:
         str(traits.max_cost_usd),
         sorted(ask.tags.items()),
     )
-    digest = sha256(f"{ask.endpoint}\n{ask.text}\n{wishes}\n{ask.strict}".encode())
+    digest = sha256(f"{ask.endpoint}\n{ask.said or ask.text}\n{wishes}\n{ask.strict}".encode())
     for file in ask.files:
         digest.update(f"\n{file.field}\n{file.filename}\n{file.media_type}\n{len(file.data)}\n".encode())
         digest.update(file.data)

@@ -123,6 +123,11 @@ class InferenceService:
         """Whether an answer is read to its end when its caller has left."""
         return self._settings.on_disconnect == "finish"
 
+    def finishing(self, ask: Ask) -> bool:
+        """The same of one request's stream."""
+        del ask
+        return self.finishes
+
     async def answer(self, caller: Caller, ask: Ask) -> tuple[Reply, Served]:
         """The whole answer. Raises GatewayError before anything was called, RequestFailed after.
 

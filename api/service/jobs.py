@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -26,12 +26,15 @@ from gateway.domain.identity import Caller, Right
 from gateway.domain.inference import Durability, InferenceRequest, Mode, Status
 from gateway.domain.jobs import Job, job_of
 from gateway.domain.limits import Then
+from gateway.domain.operations import Operation
 from gateway.ids import parse_id
 from gateway.router import Router
 from gateway.settings import Settings
 from gateway.storage.ports import Claims, Jobs, Page
 
 _LOOK_EVERY = 0.25
+Prepares = Callable[[Caller, Ask], Awaitable[Ask]]
+"""Puts what a request refers to into it, before it becomes a job."""
 
 
 class RunsJobs(Protocol):
@@ -70,18 +73,21 @@ class JobsService:
         self._settings = settings
         self._storage_up = storage_up
         self._destinations = destinations
+        self.prepares: dict[Operation, Prepares] = {}
 
-    async def create(self, caller: Caller, ask: Ask) -> Job:
-        """Accept a job; the same Idempotency-Key gives the same job.
+    async def create(self, caller: Caller, ask: Ask, *, prepared: bool = False) -> Job:
+        """Accept a job; the same Idempotency-Key gives the same job. One that is `prepared` may stream into its log.
 
         Raises InvalidRequest, IdempotencyMismatch, EngineUnavailable, StorageUnavailable, and RequestFailed as `accept`
         does, and as RateLimited where a throttle of the rules refuses.
         """
         caller.require(Right.INFER)
-        if ask.stream:
+        if ask.stream and not prepared:
             raise InvalidRequest(
                 "A job cannot stream: leave `stream` out, and watch the job.", param="stream"
             )
+        if not prepared and (prepare := self.prepares.get(ask.operation)) is not None:
+            ask = await prepare(caller, ask)
         jobs = self._settings.jobs
         limits = replace(
             limits_of(self._settings.inference.fallback),
@@ -92,7 +98,7 @@ class JobsService:
         )
         key = ask.hints.idempotency_key
         told = "" if ask.deliver is None else ask.deliver.plain()
-        fingerprint = sha256(f"{ask.endpoint}\n{told}{ask.text}".encode()).hexdigest()
+        fingerprint = sha256(f"{ask.endpoint}\n{told}{ask.said or ask.text}".encode()).hexdigest()
         terms = Terms(Mode.JOB, Durability.START_FIRST, jobs.deadline, jobs.max_deadline, limits)
         if not self._storage_up():
             raise StorageUnavailable(retry_after=timedelta(seconds=1))
@@ -127,6 +133,10 @@ class JobsService:
         if new:
             self._admission.shadow(decision, request, ask.body)
         return job
+
+    async def known(self, job_id: str) -> Job | None:
+        """One job, whoever asks: for those who know whose it is."""
+        return await self._jobs.get(job_id)
 
     async def get(self, caller: Caller, job_id: str) -> Job:
         """One job of the caller's, or of anyone's with the right `jobs.all`. Raises JobNotFound."""

@@ -12,6 +12,8 @@ from api.service.models import ModelsService
 from api.service.prices import PricesService
 from api.service.registry import RegistryService
 from api.service.requests import RequestsService
+from api.service.responses.conversations import ConversationsService
+from api.service.responses.service import ResponsesService
 from api.service.rules import RulesService
 from api.service.simulations import SimulationsService
 from api.service.usage import UsageService
@@ -34,3 +36,5 @@ class Services:
     simulations: SimulationsService
     deliveries: DeliveriesService
     webhooks: WebhooksService
+    responses: ResponsesService
+    conversations: ConversationsService

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from math import ceil
+from typing import TypeVar
 
 import msgspec
 
@@ -30,6 +31,7 @@ _HASHED = 8_192  # bytes of a message that tell a conversation from another
 _OPENING = 4  # messages in which a conversation's first word of a user is looked for
 
 _NOTHING = msgspec.Raw(b"")
+T = TypeVar("T")
 
 
 class Message(msgspec.Struct):
@@ -291,3 +293,83 @@ def _type_of(raw: msgspec.Raw | None) -> str:
         return _format.decode(raw).type
     except msgspec.DecodeError:
         return ""
+
+
+# ---- responses ---------------------------------------------------------------------------------------------------
+class _Item(msgspec.Struct):
+    type: str = "message"
+    role: str = ""
+    content: msgspec.Raw = _NOTHING
+    output: msgspec.Raw = _NOTHING
+    arguments: msgspec.Raw = _NOTHING
+    input: msgspec.Raw = _NOTHING
+    summary: msgspec.Raw = _NOTHING
+
+
+class _Reasoning(msgspec.Struct):
+    effort: msgspec.Raw = _NOTHING
+
+
+class _Text(msgspec.Struct):
+    format: msgspec.Raw = _NOTHING
+
+
+_item = msgspec.json.Decoder(_Item)
+_reasoning = msgspec.json.Decoder(_Reasoning | None)
+_formatted = msgspec.json.Decoder(_Text | None)
+
+
+def measure_items(
+    items: Sequence[msgspec.Raw], body: Body, size: int, metadata: Mapping[str, str], *, stream: bool
+) -> Traits:
+    """The traits of a request of Responses: of the items of its input, and of its other fields.
+
+    As for chat, a field of a kind that we do not expect counts nothing.
+    """
+    counted = _Counted()
+    messages: list[Message] = []
+    if not items:
+        messages.append(Message("user", body.get("input", _NOTHING)))
+    for raw in items:
+        try:
+            item = _item.decode(raw)
+        except msgspec.DecodeError:
+            continue
+        messages.append(Message(item.role, item.output if item.type.endswith("_output") else item.content))
+        counted.tokens += _tokens(item.arguments) + _tokens(item.input) + _tokens(item.summary)
+    for message in messages:
+        counted.add(message)
+    return Traits(
+        input_tokens=counted.tokens
+        + _tokens(body.get("instructions", _NOTHING))
+        + _size(body.get("tools")) // 4,
+        max_output=_whole_of(body.get("max_output_tokens")),
+        body_bytes=size,
+        needs=_item_needs(body, counted, stream=stream),
+        images=counted.images,
+        conversation=_conversation(messages, body, metadata),
+    )
+
+
+def _item_needs(body: Body, counted: _Counted, *, stream: bool) -> tuple[str, ...]:
+    tools = _is_filled(body.get("tools"))
+    reasoning = _lenient(_reasoning, body.get("reasoning"))
+    text = _lenient(_formatted, body.get("text"))
+    found = {
+        Capability.AUDIO: counted.audio,
+        Capability.LOGPROBS: "message.output_text.logprobs" in _words_of(body.get("include")),
+        Capability.PARALLEL_TOOLS: tools and _is_true(body.get("parallel_tool_calls")),
+        Capability.REASONING: reasoning is not None and _text_of(reasoning.effort) not in ("", "none"),
+        Capability.STREAMING: stream,
+        Capability.STRUCTURED_OUTPUT: text is not None and _type_of(text.format) == "json_schema",
+        Capability.TOOLS: tools,
+        Capability.VISION: bool(counted.images),
+    }
+    return tuple(sorted(capability.value for capability, needed in found.items() if needed))
+
+
+def _lenient(decoder: msgspec.json.Decoder[T], raw: msgspec.Raw | None) -> T | None:
+    try:
+        return None if raw is None else decoder.decode(raw)
+    except msgspec.DecodeError:
+        return None

@@ -214,6 +214,30 @@ class JobFinished(GatewayError):
     code = "job_finished"
 
 
+class ResponseNotFound(GatewayError):
+    """There is no such response."""
+
+    code = "response_not_found"
+
+
+class PreviousResponseNotFound(GatewayError):
+    """The response that this one is to follow, or one before it, is not kept here."""
+
+    code = "previous_response_not_found"
+
+
+class ConversationNotFound(GatewayError):
+    """There is no such conversation."""
+
+    code = "conversation_not_found"
+
+
+class ItemNotFound(GatewayError):
+    """There is no such item in this conversation."""
+
+    code = "item_not_found"
+
+
 class PriceNotFound(GatewayError):
     """Nobody has said what this costs."""
 

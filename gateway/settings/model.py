@@ -146,6 +146,14 @@ class Jobs(Section):
         return self
 
 
+class ResponsesSettings(Section):
+    """What is kept of responses and conversations."""
+
+    retention: Timeout = timedelta(days=30)
+    on_disconnect: Literal["finish", "cancel"] = "finish"
+    max_history: Size = 16 * MIB
+
+
 class Ring(Section):
     """A ring of keys: the active one encrypts, all decrypt."""
 
@@ -461,6 +469,7 @@ class Settings(BaseSettings):
     inference: Inference = Inference()
     jobs: Jobs = Jobs()
     idempotency: IdempotencySettings = IdempotencySettings()
+    responses: ResponsesSettings = ResponsesSettings()
     temporal: Temporal = Temporal()
     postgres: Postgres = Postgres()
     storage: Storage = Storage()

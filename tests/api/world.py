@@ -31,6 +31,9 @@ from api.service.models import ModelsService
 from api.service.prices import PricesService
 from api.service.registry import RegistryService
 from api.service.requests import RequestsService
+from api.service.responses.conversations import ConversationsService
+from api.service.responses.service import Kept, ResponsesService
+from api.service.responses.state import ResponseState
 from api.service.rules import RulesService
 from api.service.services import Services
 from api.service.shadows import Shadows
@@ -43,6 +46,7 @@ from gateway.domain.breaker import BreakerPolicy
 from gateway.domain.errors import EngineUnavailable, StorageUnavailable, Unauthenticated
 from gateway.domain.identity import Caller, Right
 from gateway.domain.inference import Attempt, InferenceRequest, Kind, Mode, Status, settle
+from gateway.domain.operations import Operation
 from gateway.domain.prices import PriceBook
 from gateway.domain.registry import Model, ModelLimits, ModelState, Registry
 from gateway.domain.retries import Now, next_choice
@@ -51,6 +55,7 @@ from gateway.domain.secret import Secret
 from gateway.drive import drive
 from gateway.exchange import Exchanges
 from gateway.hedge import Hedges
+from gateway.jobcalls import JobCalls
 from gateway.limiter import Concurrency, Gate, Limiter
 from gateway.live.breakers import policy_of
 from gateway.live.vitals import Vitals
@@ -59,12 +64,13 @@ from gateway.providers.catalogue import open_provider
 from gateway.providers.ports import CallTimeouts, Provider
 from gateway.published import Unpublished
 from gateway.recorder import Recorder
+from gateway.responses import ResponseKeeper
 from gateway.ring import KeyRing
 from gateway.router import Router
 from gateway.seal import Seal
 from gateway.settings import Api, Inference, Settings
 from gateway.storage.memory import MemoryStore
-from tests.builders import RuleReader, a_caller, a_desk, a_model, a_registry, a_router, an_admin
+from tests.builders import RuleReader, a_caller, a_desk, a_keeper, a_model, a_registry, a_router, an_admin
 
 KEY, OTHER, ADMIN, POWERLESS = "sk-agent", "sk-other", "sk-admin", "sk-powerless"
 CALLERS = {
@@ -103,6 +109,7 @@ class Engine:
         recorder: Recorder,
         store: MemoryStore,
         router: Router,
+        keeper: ResponseKeeper,
     ) -> None:
         self.up = True
         self.crowded = False
@@ -116,6 +123,8 @@ class Engine:
         self._recorder = recorder
         self._store = store
         self._router = router
+        self._keeper = keeper
+        self._calls = JobCalls(attempts, store.streams, keeper)
         self._running: dict[str, asyncio.Task[Any]] = {}
 
     async def start(self, request: InferenceRequest) -> bool:
@@ -185,13 +194,17 @@ class Engine:
             number = len(attempts) + 1
             await self._store.claims.claim(request.id, number, "test")
             body = msgspec.json.decode(request.body, type=dict[str, msgspec.Raw])
-            attempt, reply = await self._attempts.complete(Try(request, body, number, choice))
+            wanted = Try(request, body, number, choice)
+            made = await self._calls.make(wanted, f"test {number}")
+            attempt, reply = made.attempt, made.reply
             cancelled = attempt.outcome == "cancelled"
             await self._store.claims.answer(request.id, attempt, None if reply is None else reply.body)
+            await self._calls.tell(wanted, made)
+            made.leave()
             attempts = (*attempts, attempt)
-        await self._recorder.record(
-            request, settle(request, attempts, datetime.now(UTC), cancelled=cancelled)
-        )
+        settlement = settle(request, attempts, datetime.now(UTC), cancelled=cancelled)
+        await self._recorder.record(request, settlement)
+        await self._keeper.settle(request, settlement)
 
     async def close(self) -> None:
         """Let the stories end."""
@@ -294,9 +307,10 @@ def a_world(
         vitals,
         Gate(limiter, Concurrency(store.slots, "here", settings.limits)),
     )
+    keeper = a_keeper(store, settings)
     recorder = Recorder(store.requests, store.claims, exchanges, log_content=True, content_limit=100_000)
     router = a_router(models, rules, live=vitals.facts)
-    engine = Engine(exchanges, attempts, recorder, store, router)
+    engine = Engine(exchanges, attempts, recorder, store, router, keeper)
     shadows = Shadows(
         router=router,
         attempts=attempts,
@@ -329,6 +343,18 @@ def a_world(
             frozenset(CHANNELS), seals, store.webhook_secrets, settings.delivery.webhook
         ),
     )
+    state = ResponseState(
+        store.responses, store.conversations, keeper, most_bytes=settings.responses.max_history
+    )
+    responses = ResponsesService(
+        inference,
+        jobs,
+        Kept(store.responses, store.streams, keeper, state),
+        settings.responses,
+        origin="here",
+        deadline=settings.inference.max_deadline,
+    )
+    jobs.prepares[Operation.RESPONSES] = responses.enqueue
     texts = RuleReader()
     desk = a_desk(store, settings)
     ledger = RequestsService(store.requests, lambda: models)
@@ -353,6 +379,8 @@ def a_world(
         services=Services(
             inference=inference,
             jobs=jobs,
+            responses=responses,
+            conversations=ConversationsService(store.conversations, keeper),
             requests=ledger,
             usage=UsageService(store.rollups, settings.usage),
             models=ModelsService(lambda: models, router),

@@ -29,6 +29,7 @@ from gateway.domain.rules import RuleSet, parse
 from gateway.domain.secret import Secret
 from gateway.exchange import Exchange, Exchanges
 from gateway.hedge import Plan
+from gateway.jobcalls import JobCalls
 from gateway.limiter import Concurrency, Gate, Limiter
 from gateway.providers.catalogue import open_provider
 from gateway.providers.ports import CallTimeouts
@@ -38,7 +39,7 @@ from gateway.settings import Encryption, Settings, Temporal
 from gateway.settings import Worker as WorkerSettings
 from gateway.storage.memory import MemoryStore
 from gateway.temporal.client import data_converter
-from tests.builders import RuleReader, a_model, a_registry, a_router, raw
+from tests.builders import RuleReader, a_keeper, a_model, a_registry, a_router, raw
 from workflows.inference import InferenceWorkflow
 from workflows.worker import Hands, caller_workers, job_workers
 
@@ -141,12 +142,14 @@ def a_process(
     )
     recorder = Recorder(store.requests, store.claims, exchanges, log_content=True, content_limit=100_000)
     router = a_router(models, rules, live=live)
+    responses = a_keeper(store, SETTINGS)
+    calls = JobCalls(attempts, store.streams, responses)
     channel = open_memory()
     hands = Hands(
         RoutingActivities(router, limiter),
         CallerActivities(exchanges, recorder),
-        JobActivities(attempts, store.claims, lambda: models, origin, timedelta(milliseconds=200)),
-        RequestActivities(recorder, store.jobs, exchanges, limiter),
+        JobActivities(attempts, store.claims, lambda: models, origin, timedelta(milliseconds=200), calls),
+        RequestActivities(recorder, store.jobs, exchanges, limiter, responses),
         DeliveryActivities(
             {WEBHOOK: channel}, store.jobs, store.claims, store.deliveries, Pauses(_AT_ONCE, _AT_ONCE)
         ),

@@ -27,6 +27,33 @@ CHAT: Final[dict[str, Any]] = described(
     answers=("application/json", "text/event-stream"),
 )
 
+RESPONSES: Final[dict[str, Any]] = described(
+    "Make a response",
+    "OpenAI's Responses, from any chat model: items, tools, structured output, a stream of typed events. What was said "
+    "before is kept here (`store`, `previous_response_id`, `conversation`); `background` makes it a durable job.",
+    {
+        "input": {
+            "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "object"}}],
+            "description": "A text, or items. May be left out only where something was said before.",
+        },
+        "instructions": {"type": ["string", "null"]},
+        "stream": {"type": ["boolean", "null"]},
+        "background": {"type": ["boolean", "null"]},
+        "store": {"type": ["boolean", "null"], "default": True},
+        "previous_response_id": {"type": ["string", "null"]},
+        "conversation": {
+            "anyOf": [
+                {"type": "string"},
+                {"type": "object", "required": ["id"], "properties": {"id": {"type": "string"}}},
+                {"type": "null"},
+            ]
+        },
+        "include": {"type": ["array", "null"], "items": {"type": "string"}},
+    },
+    (),
+    answers=("application/json", "text/event-stream"),
+)
+
 EMBEDDINGS: Final[dict[str, Any]] = described(
     "Embed texts",
     "OpenAI's embeddings: `input` is a text, texts, tokens, or rows of tokens.",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from api.service.ask import Ask, Form, Hints, Incoming, ask_of
-from api.service.forms import chat, completions, embeddings, messages, moderations, rerank
+from api.service.forms import chat, completions, embeddings, messages, moderations, rerank, responses
 from gateway.domain.operations import Operation
 
 FORMS: Final[Mapping[Operation, Form]] = {
@@ -14,6 +14,7 @@ FORMS: Final[Mapping[Operation, Form]] = {
     Operation.COMPLETIONS: completions.read,
     Operation.MESSAGES: messages.read,
     Operation.COUNT_TOKENS: messages.read_count,
+    Operation.RESPONSES: responses.read,
     Operation.EMBEDDINGS: embeddings.read,
     Operation.MODERATIONS: moderations.read,
     Operation.RERANK: rerank.read,
