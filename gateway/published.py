@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice, Provider
 
 PACKAGE: Final = "genai-prices"
-_PROVIDERS: Final = {"openai": "openai", "anthropic": "anthropic", "gemini": "google"}
+_PROVIDERS: Final = {"openai": "openai", "anthropic": "anthropic", "gemini": "google", "bedrock": "aws"}
 _TOKENS: Final = {
     "input_mtok": "input_usd",
     "output_mtok": "output_usd",

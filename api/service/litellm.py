@@ -52,12 +52,18 @@ _PROVIDERS: Final[Mapping[str, tuple[str, str, str]]] = {
     "fireworks_ai": ("compatible", "https://api.fireworks.ai/inference/v1", ""),
     "xai": ("compatible", "https://api.x.ai/v1", ""),
     "perplexity": ("compatible", "https://api.perplexity.ai", ""),
+    "bedrock": ("bedrock", "", ""),
     "gemini": ("gemini", "https://generativelanguage.googleapis.com/v1beta", ""),
     "nvidia_nim": ("compatible", "https://integrate.api.nvidia.com/v1", ""),
     "cerebras": ("compatible", "https://api.cerebras.ai/v1", ""),
     "sambanova": ("compatible", "https://api.sambanova.ai/v1", ""),
 }
 _DATED: Final = "azure"
+_SIGNED: Final = "bedrock"
+_ROUTES: Final = re.compile(
+    r"^(converse|converse_like|invoke)/"
+)  # by which API LiteLLM calls a model of Bedrock's
+_AWS_KEYS: Final = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
 _ADD_V1: Final = frozenset({"ollama", "ollama_chat"})  # LiteLLM is given these without the path
 _MODES: Final[Mapping[str, Kind]] = {
     "chat": Kind.CHAT,
@@ -91,6 +97,13 @@ _PER_TOKEN: Final[Mapping[str, str]] = {
 }
 _ABOVE: Final = re.compile(r"(\w+)_above_(\d+)k_tokens")
 """A price that holds for a whole request with more input than so many thousand tokens."""
+
+
+def _base_of_region(region: object) -> str:
+    """The address of Bedrock in a region; empty where none is said, or not plainly."""
+    if not isinstance(region, str) or not re.fullmatch(r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}", region):
+        return ""
+    return f"https://bedrock-runtime.{region}.amazonaws.com"
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +249,9 @@ class _Reader:
         base = self._resolved(base, f"{path}.api_base")
         if base is not None and provider == "openai":
             provider = "compatible"
+        if provider == _SIGNED:
+            rest = _ROUTES.sub("", rest)
+            usual = _base_of_region(given.pop("aws_region_name", None))
         base = (base or usual).rstrip("/")
         if not re.fullmatch(r"https?://[^\s/?#]+[^\s?#]*", base):
             self._leave(f"{path}.api_base", base or None, "an http(s) URL is needed here")
@@ -262,7 +278,7 @@ class _Reader:
     def _credential(self, given: dict[str, Any], path: str) -> tuple[Secret | None, str | None]:
         key = given.pop("api_key", None)
         if key is None:
-            return None, None
+            return self._aws(given, path), None
         if not isinstance(key, str) or not key.strip():
             self._leave(f"{path}.api_key", None, "a key is text")
             return None, None
@@ -273,6 +289,15 @@ class _Reader:
             self._leave(f"{path}.api_key", None, "the variable's name is none")
             return None, None
         return None, f"env:{name}"
+
+    def _aws(self, given: dict[str, Any], path: str) -> Secret | None:
+        """The parts of an AWS credential as the one that it is here."""
+        parts = [str(given[name]) for name in _AWS_KEYS if given.get(name)]
+        if len(parts) < 2 or any(part.startswith(_ENVIRONMENT) for part in parts):
+            return None  # what is left of it is told with all that a model has no setting for
+        for name in _AWS_KEYS:
+            given.pop(name, None)
+        return Secret(":".join(parts))
 
     def _price(self, given: dict[str, Any], info: dict[str, Any], kind: Kind, path: str) -> Price | None:
         found: dict[str, Any] = {}

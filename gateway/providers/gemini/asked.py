@@ -29,6 +29,7 @@ from gateway.providers.hub.asked import (
     parts_of,
     text_at,
     tool_calls_of,
+    unknown_role,
     wrong,
 )
 from gateway.providers.ports import Call
@@ -100,7 +101,7 @@ def _contents(asked: Asked, model: str) -> Dict:
             case "tool":
                 _say(contents, "user", [_result(message, at, names)])
             case role:
-                raise _unknown_role(role, at)
+                raise unknown_role(role, at)
     if not contents and system:
         # A conversation must begin with somebody who asks.
         contents, system = [{"role": "user", "parts": system}], []
@@ -108,11 +109,6 @@ def _contents(asked: Asked, model: str) -> Dict:
     if system:
         found["systemInstruction"] = {"parts": system}
     return found
-
-
-def _unknown_role(role: object, at: str) -> InvalidRequest:
-    roles = listed(("system", "developer", "user", "assistant", "tool"))
-    return InvalidRequest(f"`{at}.role` must be one of {roles}, not {role!r}.", param=f"{at}.role")
 
 
 def _say(contents: list[Dict], role: str, parts: Sequence[Dict]) -> None:

@@ -170,6 +170,12 @@ def text_at(value: object, path: str) -> str:
 
 
 # ---- messages ----------------------------------------------------------------------------------------------------
+def unknown_role(role: object, at: str) -> InvalidRequest:
+    """The error for a message of nobody that there is."""
+    roles = listed(("system", "developer", "user", "assistant", "tool"))
+    return InvalidRequest(f"`{at}.role` must be one of {roles}, not {role!r}.", param=f"{at}.role")
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """One part of a message's content: its type, its fields, and where it stands."""

@@ -170,7 +170,7 @@ async def test_a_name_that_leads_to_a_metadata_service_is_not_called():
     await pool.aclose()
 
 
-@pytest.mark.parametrize("name", ["anthropic", "compatible", "gemini", "openai"])
+@pytest.mark.parametrize("name", ["anthropic", "bedrock", "compatible", "gemini", "openai"])
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "0.0.0.0", "2130706433", "0x7f.1"])  # noqa: S104
 async def test_providers_call_nobody_on_this_machine_where_that_is_forbidden(name, host):
     async with listening() as (port, seen):
@@ -181,7 +181,7 @@ async def test_providers_call_nobody_on_this_machine_where_that_is_forbidden(nam
         await provider.close()
 
 
-@pytest.mark.parametrize("name", ["anthropic", "compatible", "gemini", "openai"])
+@pytest.mark.parametrize("name", ["anthropic", "bedrock", "compatible", "gemini", "openai"])
 async def test_providers_call_no_metadata_service_whatever_the_settings_say(name):
     provider = open_provider(name, Providers())
     with pytest.raises(UpstreamForbidden):
