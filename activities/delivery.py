@@ -29,6 +29,8 @@ from gateway.domain.errors import BusUnavailable, GatewayError, JobNotFound, Sto
 from gateway.domain.inference import Failure, Status
 from gateway.storage.ports import Claims, Deliveries, Jobs
 
+_AT_ONCE: Final = 50
+"""So many first tries run at once where jobs end; the rest go to the workers' hands for deliveries."""
 _AGAIN: Final = 1.0  # seconds between two tries at a database that is away
 _PATIENCE: Final = 20.0
 """Seconds for which what was delivered waits for its row; then it is delivered again, lest nobody know of it."""
@@ -36,7 +38,11 @@ _PATIENCE: Final = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Deliver:
-    """Of which job of whose is told, by which channel, and where; `by_hand` when somebody asked for it again."""
+    """Of which job of whose is told, by which channel, and where.
+
+    `run` names the round of tries in the ledger, of which `tried` were made and the next comes after `wait`; empty, the
+    round is the workflow's own. `by_hand` when somebody asked for it.
+    """
 
     job_id: str
     channel: str
@@ -44,6 +50,20 @@ class Deliver:
     caller: str
     traceparent: str = ""
     by_hand: bool = False
+    run: str = ""
+    tried: int = 0
+    wait: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What came of a try, if one was made: whether another one is to be made, and how soon; the code of a failure."""
+
+    tried: bool = True
+    again: bool = False
+    wait: timedelta = timedelta(0)
+    code: str = ""
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,22 +92,47 @@ class DeliveryActivities:
         self._claims = claims
         self._deliveries = deliveries
         self._pauses = pauses
+        self._at_once = 0
+
+    @activity.defn(name="tell")
+    async def tell(self, wanted: Deliver) -> Told:
+        """Make the first try where the job has ended: most are delivered by it, and need no workflow of their own.
+
+        Not made where so many are under way that receivers who hang would hold up what jobs need.
+        """
+        if self._at_once >= _AT_ONCE:
+            return Told(tried=False, again=True)
+        self._at_once += 1
+        try:
+            return await self._try(wanted, 1)
+        finally:
+            self._at_once -= 1
 
     @activity.defn(name="deliver")
     async def deliver(self, wanted: Deliver) -> None:
         """Make one try. Fails with the code of what went wrong, to be tried again unless that would not help."""
+        told = await self._try(wanted, wanted.tried + activity.info().attempt)
+        if told.code:
+            raise ApplicationError(
+                told.message,
+                type=told.code,
+                non_retryable=not told.again,
+                next_retry_delay=told.wait if told.again else None,
+                category=ApplicationErrorCategory.BENIGN,  # no failure of ours, and it has its line in the log
+            )
+
+    async def _try(self, wanted: Deliver, number: int) -> Told:
         began, at = perf_counter(), datetime.now(UTC)
-        number = activity.info().attempt
-        status: int | None = None
         try:
             if number > 1:
                 await self._close_gap(wanted, number - 1, at)
             status = await self._brought(wanted, at)
         except GatewayError as error:
-            raise await self._failed(wanted, number, at, began, error) from error
+            return await self._failed(wanted, number, at, began, error)
         row = self._row(wanted, number, at, began, DeliveryOutcome.DELIVERED, status=status)
         telemetry.DELIVERIES.labels(wanted.channel, row.outcome.value).inc()
         await _patiently(lambda: self._deliveries.note(row))
+        return Told()
 
     async def _brought(self, wanted: Deliver, at: datetime) -> int | None:
         channel = self._channels.get(wanted.channel)
@@ -103,8 +148,8 @@ class DeliveryActivities:
 
     async def _failed(
         self, wanted: Deliver, number: int, at: datetime, began: float, error: GatewayError
-    ) -> ApplicationError:
-        """What the engine is told of a failure, once the ledger has its row."""
+    ) -> Told:
+        """What a failure leads to, once the ledger has its row."""
         pauses, again = self._pauses, error.retryable and number < TRIES
         pause = pause_after(
             number,
@@ -139,17 +184,11 @@ class DeliveryActivities:
             await self._deliveries.note(row)
         except StorageUnavailable:
             telemetry.log.warning("delivery_not_noted", request_id=wanted.job_id, number=number)
-        return ApplicationError(
-            error.message,
-            type=error.code,
-            non_retryable=not again,
-            next_retry_delay=pause if again else None,
-            category=ApplicationErrorCategory.BENIGN,  # it is no failure of ours, and has its own line in the log
-        )
+        return Told(again=again, wait=pause, code=error.code, message=error.message)
 
     async def _close_gap(self, wanted: Deliver, number: int, at: datetime) -> None:
         """A row for a try that its process did not live to tell of."""
-        run = _run()
+        run = _run(wanted)
         kept = await self._deliveries.of(wanted.job_id)
         if any(d.channel == wanted.channel and d.run == run and d.number == number for d in kept):
             return
@@ -171,7 +210,7 @@ class DeliveryActivities:
         return Delivery(
             job_id=wanted.job_id,
             channel=wanted.channel,
-            run=_run(),
+            run=_run(wanted),
             number=number,
             at=at,
             target=wanted.destination.target,
@@ -185,8 +224,8 @@ class DeliveryActivities:
         )
 
 
-def _run() -> str:
-    return activity.info().workflow_run_id or ""
+def _run(wanted: Deliver) -> str:
+    return wanted.run or activity.info().workflow_run_id or ""
 
 
 def _traceparent(trace_id: str, job_id: str) -> str:

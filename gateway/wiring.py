@@ -143,7 +143,7 @@ async def open_world(settings: Settings) -> AsyncGenerator[World]:  # noqa: PLR0
         settings.health.probes,
     )
     dispatch = open_dispatch(settings, store.webhook_secrets, f"llm-gateway {origin}")
-    for part in (storage, feed, beat, concurrency, limiter, prober, dispatch):
+    for part in (dispatch, storage, feed, beat, concurrency, limiter, prober):
         part.start()
     seal = Seal(payload_ring_of(settings, ANSWERS))
     try:

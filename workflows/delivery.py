@@ -1,4 +1,4 @@
-"""Telling a caller of its finished job, by one channel: on its own from the job's end on, for about a day at most."""
+"""Telling a caller of its finished job, by one channel, where the first try failed: on its own, for about a day."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ class DeliverWorkflow:
     @workflow.run
     async def run(self, deliver: Deliver) -> str:
         """Deliver; its result is `delivered`, or the code of the last failure. The ledger has a row for each try."""
+        if deliver.wait:
+            await workflow.sleep(deliver.wait)
         try:
             await workflow.execute_activity_method(
                 DeliveryActivities.deliver,

@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
@@ -22,7 +22,7 @@ from temporalio.exceptions import TimeoutError as ActivityTimeout
 from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
 
 with workflow.unsafe.imports_passed_through():
-    from activities.delivery import Deliver
+    from activities.delivery import Deliver, DeliveryActivities, Told
     from activities.inference import CallerActivities, JobActivities, JobAttempt, Join, Joined, Recover
     from activities.requests import Begin, Record, RequestActivities
     from activities.routing import Look, RoutingActivities
@@ -48,6 +48,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows import policies
     from workflows.delivery import DeliverWorkflow
 
+T = TypeVar("T")
 STATUS = SearchAttributeKey.for_keyword("Status")
 MODEL = SearchAttributeKey.for_keyword("Model")
 CALLER = SearchAttributeKey.for_keyword("Caller")
@@ -103,13 +104,17 @@ class InferenceWorkflow:
             stop = await self._try(request)
         except asyncio.CancelledError:
             cancelled = True
-        settlement = self._settle(request, stop, cancelled=cancelled)
+        # A cancel comes too late from here on: what has ended is entered into the books, and told.
+        return await _whatever_comes(self._end(request, self._settle(request, stop, cancelled=cancelled)))
+
+    async def _end(self, request: InferenceRequest, settlement: Settlement) -> Settlement:
         recorded = await workflow.execute_local_activity_method(
             RequestActivities.record, Record(settlement, request, self._throttles), **policies.RECORD
         )
         settlement = recorded.before or settlement
         self._show(settlement)
-        await _whatever_comes(self._deliver(request))
+        if request.deliver:
+            await self._deliver(request)
         return settlement
 
     async def _try(self, request: InferenceRequest) -> str:
@@ -254,30 +259,45 @@ class InferenceWorkflow:
         workflow.upsert_search_attributes(updates)
 
     async def _deliver(self, request: InferenceRequest) -> None:
-        """Have the caller told, by each channel on its own: a day of tries must not hold the job open."""
-        for channel, destination in sorted(request.deliver.items()):
-            deliver = Deliver(request.id, channel, destination, request.caller, request.traceparent)
-            # What was begun by hand meanwhile, or by a run before this one, is left to go on.
-            with suppress(WorkflowAlreadyStartedError):
-                await workflow.start_child_workflow(
-                    DeliverWorkflow.run,
-                    deliver,
-                    id=delivery_id(request.id, channel),
-                    parent_close_policy=ParentClosePolicy.ABANDON,
-                    cancellation_type=ChildWorkflowCancellationType.ABANDON,
-                    search_attributes=TypedSearchAttributes(
-                        [SearchAttributePair(CALLER, request.caller), SearchAttributePair(KIND, "deliver")]
-                    ),
-                )
+        """Have the caller told by each channel. What the first try does not bring is tried on without the job."""
+        tells = (self._tell(request, channel) for channel in sorted(request.deliver))
+        await asyncio.gather(*tells)
+
+    async def _tell(self, request: InferenceRequest, channel: str) -> None:
+        run = workflow.info().run_id
+        to = request.deliver[channel]
+        deliver = Deliver(request.id, channel, to, request.caller, request.traceparent, run=run)
+        try:
+            told = await workflow.execute_local_activity_method(
+                DeliveryActivities.tell, deliver, **policies.TELL
+            )
+        except ActivityError:
+            told = Told(
+                again=True
+            )  # it may have arrived, and nobody knows: the next try says so in the ledger
+        if not told.again:
+            return
+        # A day of tries must not hold the job open. One that was begun by hand meanwhile is left to go on.
+        with suppress(WorkflowAlreadyStartedError):
+            await workflow.start_child_workflow(
+                DeliverWorkflow.run,
+                replace(deliver, tried=int(told.tried), wait=told.wait),
+                id=delivery_id(request.id, channel),
+                parent_close_policy=ParentClosePolicy.ABANDON,
+                cancellation_type=ChildWorkflowCancellationType.ABANDON,
+                search_attributes=TypedSearchAttributes(
+                    [SearchAttributePair(CALLER, request.caller), SearchAttributePair(KIND, "deliver")]
+                ),
+            )
 
 
-async def _whatever_comes(work: Coroutine[Any, Any, None]) -> None:
-    """Do it to its end, also when the workflow is cancelled meanwhile: the job has ended, and its caller is told."""
+async def _whatever_comes(work: Coroutine[Any, Any, T]) -> T:
+    """Do it to its end, also when the workflow is cancelled meanwhile."""
     task = asyncio.create_task(work)
     while not task.done():
         with suppress(asyncio.CancelledError):
             await asyncio.shield(task)
-    task.result()
+    return task.result()
 
 
 def _abandoned(request: InferenceRequest, choice: Choice, number: int) -> Attempt:

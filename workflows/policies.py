@@ -60,6 +60,9 @@ SIMULATE: dict[str, Any] = {
 }
 """Trying rules on logged requests: begun anew where a worker dies, and given up after ten of them."""
 
+TELL: dict[str, Any] = {"start_to_close_timeout": timedelta(seconds=90), "retry_policy": _ONCE}
+"""The first try to tell a caller of its finished job."""
+
 DELIVER: dict[str, Any] = {
     "start_to_close_timeout": timedelta(seconds=90),
     "retry_policy": RetryPolicy(

@@ -61,6 +61,7 @@ class Hands:
             self.requests.begin,
             self.requests.record,
             self.job.recover,
+            self.delivery.tell,
         ]
 
     @property

@@ -14,6 +14,7 @@ from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.service import RPCError
 from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
 from temporalio.worker import Replayer
 
@@ -124,7 +125,6 @@ async def test_every_end_of_a_job_is_told(client, candidates, changes: Mapping[s
             )
         settlement = await (await process.start(request)).result()
         assert settlement.status is status
-        assert await delivered(client, request.id) == "delivered"
     (notice,) = process.channel.brought
     assert notice.event.id == event_id(request.id)
     assert notice.event.job.status is status
@@ -135,11 +135,10 @@ async def test_every_end_of_a_job_is_told(client, candidates, changes: Mapping[s
 
 async def test_the_end_of_a_cancelled_job_is_told_too(client):
     async with serving(a_process(client), jobs=True, callers=False) as process:
-        handle = await process.start(request := a_job(candidates=("hangs",), deliver=THERE))
+        handle = await process.start(a_job(candidates=("hangs",), deliver=THERE))
         await reached(handle, "call_model")
         await handle.cancel()
         assert (await handle.result()).status is Status.CANCELLED
-        assert await delivered(client, request.id) == "delivered"
     assert process.channel.brought[0].event.job.status is Status.CANCELLED
 
 
@@ -159,11 +158,74 @@ async def test_a_channel_that_a_worker_lacks_is_waited_for(client):
     async with serving(a_process(client), jobs=True, callers=False) as process:
         handle = await process.start(request := a_job(deliver={"nats": Destination("agents.agent-1.x")}))
         await handle.result()
-        async with asyncio.timeout(10):
-            while not (rows := await process.store.deliveries.of(request.id)):  # noqa: ASYNC110  polled
-                await asyncio.sleep(0.05)
         await client.get_workflow_handle(delivery_id(request.id, "nats")).terminate()
-    assert (rows[0].code, rows[0].outcome) == ("bus_unavailable", DeliveryOutcome.FAILED)
+    first = (await process.store.deliveries.of(request.id))[0]
+    assert (first.code, first.outcome) == ("bus_unavailable", DeliveryOutcome.FAILED)
+
+
+async def test_what_the_first_try_does_not_bring_is_tried_on_without_the_job(client):
+    async with serving(a_process(client), jobs=True, callers=False) as process:
+        process.channel.fails.extend([ReceiverUnreachable()] * 2)
+        handle = await process.start(request := a_job(deliver=THERE))
+        await handle.result()
+        assert await delivered(client, request.id) == "delivered"
+    assert await tries(process, request.id) == [
+        (1, "failed", "receiver_unreachable"),
+        (2, "failed", "receiver_unreachable"),
+        (3, "delivered", None),
+    ]
+    rows = await process.store.deliveries.of(request.id)
+    assert len({row.run for row in rows}) == 1, "it is one round"
+
+
+async def test_a_receiver_that_takes_it_at_once_needs_no_workflow_of_its_own(client):
+    async with serving(a_process(client), jobs=True, callers=False) as process:
+        handle = await process.start(request := a_job(deliver=THERE))
+        await handle.result()
+        assert story(await handle.fetch_history()) == [
+            "(begin)",
+            "(route)",
+            "call_model",
+            "(record)",
+            "(tell)",
+        ]
+        with pytest.raises(RPCError, match="not found"):
+            await client.get_workflow_handle(delivery_id(request.id, "webhook")).describe()
+
+
+async def test_a_receiver_that_is_gone_at_once_is_left_alone(client):
+    async with serving(a_process(client), jobs=True, callers=False) as process:
+        process.channel.fails.append(ReceiverGone(status=410))
+        await (await process.start(request := a_job(deliver=THERE))).result()
+    assert await tries(process, request.id) == [(1, "given_up", "receiver_gone")]
+
+
+async def test_receivers_who_hang_do_not_hold_up_the_ends_of_jobs(client):
+    async with serving(a_process(client), jobs=True, callers=False) as process:
+        process.hands.delivery._at_once = 50
+        await (await process.start(request := a_job(deliver=THERE))).result()
+        assert await delivered(client, request.id) == "delivered"
+    assert await tries(process, request.id) == [(1, "delivered", None)]
+
+
+async def test_a_cancel_that_comes_when_the_job_has_ended_changes_nothing(client):
+    process = a_process(client)
+    settle, asked, go = process.store.requests.settle, asyncio.Event(), asyncio.Event()
+
+    async def slowly(entry: Entry) -> bool:
+        asked.set()
+        await go.wait()
+        return await settle(entry)
+
+    process.store.requests.settle = slowly
+    async with serving(process, jobs=True, callers=False):
+        handle = await process.start(request := a_job(deliver=THERE))
+        await asked.wait()
+        await handle.cancel()
+        await asyncio.sleep(0.3)
+        go.set()
+        assert (await handle.result()).status is Status.COMPLETED
+    assert await tries(process, request.id) == [(1, "delivered", None)]
 
 
 # ---- ten tries ---------------------------------------------------------------------------------------------------
@@ -298,7 +360,7 @@ async def test_what_was_delivered_waits_for_a_database_that_is_away():
 
 
 # ---- what was recorded -------------------------------------------------------------------------------------------
-STORIES = {"delivered": ["deliver"], "given_up": ["deliver"]}
+STORIES = {"delivered": ["timer", "deliver"], "given_up": ["deliver"]}
 
 
 @pytest.mark.parametrize("name", sorted(STORIES))
@@ -311,18 +373,19 @@ async def test_a_recorded_delivery_is_told_again(name):
     assert (await replayer.replay_workflow(history)).replay_failure is None
 
 
-@pytest.mark.parametrize("name", ["delivered", "given_up", "job"])
+@pytest.mark.parametrize("name", ["delivered", "given_up", "job", "failing_job"])
 async def test_nothing_of_where_it_went_stands_in_a_history(name):
     text = (RECORDED / f"{name}.json").read_text("utf-8")
     assert "agent.example.org" not in text
     assert "gone for good" not in text
 
 
-async def test_a_recorded_job_that_was_delivered_is_told_again():
+@pytest.mark.parametrize("name", ["job", "failing_job"])
+async def test_a_recorded_job_that_was_delivered_is_told_again(name):
     replayer = Replayer(
         workflows=[InferenceWorkflow], data_converter=CONVERTER, workflow_runner=runner(sandbox=True)
     )
-    assert (await replayer.replay_workflow(kept("job", RECORDED))).replay_failure is None
+    assert (await replayer.replay_workflow(kept(name, RECORDED))).replay_failure is None
 
 
 async def _lasted(handle: WorkflowHandle[Any, Any]) -> timedelta:
@@ -335,10 +398,14 @@ async def _lasted(handle: WorkflowHandle[Any, Any]) -> timedelta:
 async def _record(address: str) -> None:
     client = await connected(address)
     async with serving(a_process(client), jobs=True, callers=False) as process:
+        handle = await process.start(a_job(deliver=THERE))
+        await handle.result()
+        await keep(handle, RECORDED / "job.json")
+        process.channel.fails.append(ReceiverUnreachable())
         handle = await process.start(request := a_job(deliver=THERE))
         await handle.result()
         await delivered(client, request.id)
-        await keep(handle, RECORDED / "job.json")
+        await keep(handle, RECORDED / "failing_job.json")
         there = client.get_workflow_handle(delivery_id(request.id, "webhook"))
         await keep(there, RECORDED / "delivered.json")
         process.channel.fails.append(ReceiverGone(status=410))
