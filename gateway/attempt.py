@@ -411,7 +411,7 @@ class _Running:
     def failed(
         self, error: errors.GatewayError, outcome: Outcome, said: str = "", usage: Usage | None = None
     ) -> Attempt:
-        free = outcome is Outcome.FAILED and error.code in _FREE
+        free = outcome is Outcome.FAILED and (error.code in _FREE or error.unsent)
         if not free and usage is None and self._model is not None:
             usage = self._estimate(said)
         return self._attempt(outcome, Failure.of(error), usage, None, None, free=free)

@@ -17,6 +17,9 @@ class GatewayError(Exception):
     code: ClassVar[str] = "internal_error"
     retryable: ClassVar[bool] = False
     elsewhere: ClassVar[bool] = False  # whether another model may serve what this one never will
+    unsent: ClassVar[bool] = (
+        False  # whether the upstream cannot have heard of it, so that nothing is to be paid
+    )
 
     def __init__(
         self,

@@ -295,7 +295,9 @@ def trouble(error: Exception, *, begun: bool) -> GatewayError:
                 detail="it did not go on in time" if begun else "no answer began in time"
             )
         case httpx2.TimeoutException():
-            return errors.UpstreamTimeout(detail=detail)
+            late = errors.UpstreamTimeout(detail=detail)
+            late.__dict__["unsent"] = isinstance(error, httpx2.ConnectTimeout)
+            return late
         case httpx2.InvalidURL() | httpx2.UnsupportedProtocol():
             return errors.UpstreamNotFound(detail=detail)
         case httpx2.LocalProtocolError():

@@ -284,11 +284,20 @@ class World:
 
 
 def a_world(
-    settings: Settings | None = None, rules: RuleSet | None = None, *, claudes_at: str | None = None
+    settings: Settings | None = None,
+    rules: RuleSet | None = None,
+    *,
+    claudes_at: str | None = None,
+    models: Registry | None = None,
+    providers: Mapping[str, Provider] | None = None,
+    bounds: CallTimeouts | None = None,
 ) -> World:
-    """A process of its own; `claudes_at` an address there are models of Anthropic's dialect too."""
+    """A process of its own; with other models, more providers and other bounds of a call than it has by itself.
+
+    With `claudes_at` an address there are models of Anthropic's dialect too.
+    """
     settings = settings or Settings(inference=Inference(deadline=timedelta(seconds=20)), api=Api(grpc_port=0))
-    models = registry(*([] if claudes_at is None else claudes(claudes_at)))
+    models = models or registry(*([] if claudes_at is None else claudes(claudes_at)))
     in_force = [models]
 
     def charge(book: PriceBook) -> None:
@@ -302,8 +311,12 @@ def a_world(
     limiter = Limiter(store.buckets, settings.limits, lambda: 1)
     attempts = Attempts(
         lambda: in_force[0],
-        {"scripted": provider, **({} if claudes_at is None else {"anthropic": _anthropic(settings)})},
-        CallTimeouts(_QUICK, _QUICK * 10, _QUICK * 10),
+        {
+            "scripted": provider,
+            **({} if claudes_at is None else {"anthropic": _anthropic(settings)}),
+            **(providers or {}),
+        },
+        bounds or CallTimeouts(_QUICK, _QUICK * 10, _QUICK * 10),
         vitals,
         Gate(limiter, Concurrency(store.slots, "here", settings.limits)),
     )

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from api.errors import TABLE
 from gateway.domain.operations import Operation
 from gateway.domain.registry import Model
 from gateway.providers.catalogue import PROVIDERS, open_provider
@@ -16,6 +17,7 @@ from gateway.providers.compatible.quirks import QUIRKS, SPOKEN, Quirks
 from gateway.providers.dialects.bridges import HERE
 from gateway.providers.offered import operations_of
 from gateway.settings import Providers
+from tests.api.failures import BOTH, ESTIMATED, NOTHING, ROWS, TOLD, Row
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -90,9 +92,57 @@ def _speakers(name: str, **options: str) -> Callable[[Operation], str]:
     return how
 
 
+def failures() -> str:
+    """What becomes of a request when its upstream fails, by phase and failure."""
+    header = (
+        "phase",
+        "failure",
+        "the same model again",
+        "the next model",
+        "code",
+        "HTTP",
+        "`error.type`, OpenAI's",
+        "`error.type`, Anthropic's",
+        "gRPC",
+        "the attempt is",
+        "it costs",
+        "",
+    )
+    return table(header, (_failure(row) for row in ROWS))
+
+
+def _failure(row: Row) -> Iterable[str]:
+    costs = {NOTHING: "nothing", ESTIMATED: "an estimate", TOLD: "what the upstream told"}
+    told_apart = row.modes != BOTH and row.phase == "first byte"
+    phase = ", ".join((row.phase, *row.modes)) if told_apart else row.phase
+    shapes = None if row.code is None else TABLE[row.code]
+    told = (
+        ("–", "200", "–", "–", "`OK`")
+        if shapes is None
+        else (
+            f"`{row.code}`",
+            "200, then an error" if row.outcome == "broken" else str(shapes.http),
+            f"`{shapes.openai}`",
+            f"`{shapes.anthropic}`",
+            f"`{shapes.grpc}`",
+        )
+    )
+    return (
+        phase,
+        row.failure,
+        "yes" if row.again else "no",
+        "yes" if row.next_ else "no",
+        *told,
+        row.outcome,
+        costs[row.cost],
+        row.note,
+    )
+
+
 TABLES: Mapping[tuple[str, str], Callable[[], str]] = {
     ("providers.md", "flavours"): flavours,
     ("providers.md", "operations"): operations,
+    ("failures.md", "failures"): failures,
 }
 
 
