@@ -29,6 +29,8 @@ from gateway.providers.ports import EVENT_STREAM, JSON, Call, Event, Reply
 from gateway.providers.sse import EventStream, EventTooLong
 
 DONE: Final = b"[DONE]"
+LAST: Final = frozenset({b"message_stop"})
+"""Names of events after which nothing comes, in dialects that have no `[DONE]`."""
 DRAIN: Final = 0.1
 NOT_A_STREAM: Final = frozenset({"text/html", JSON, "application/xhtml+xml"})
 
@@ -111,6 +113,8 @@ async def events(answer: Answer, wire: Wire, reading: Reading) -> AsyncGenerator
             event = _event(wire, (name, data), reading, answer.request_id, cut=cut)
             finished = finished or event.finish_reason is not None
             yield event
+            if name in LAST and finished:
+                return
     if not finished:
         raise errors.UpstreamBroken(detail="the stream ended without a finish reason or [DONE]", status=200)
 
@@ -137,7 +141,7 @@ async def sent_events(answer: Answer, limit: int) -> AsyncGenerator[tuple[bytes,
                 for name, data in stream.feed(chunk):
                     if not data:
                         continue  # how some servers keep a connection alive
-                    if data.startswith(DONE):
+                    if data.startswith(DONE) or name in LAST:
                         await _drain(chunks)
                     yield name, data, False
         except EventTooLong as error:

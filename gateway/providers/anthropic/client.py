@@ -21,8 +21,8 @@ from gateway.providers.anthropic.options import BASE_URL, terms_of
 from gateway.providers.anthropic.wire import (
     headers,
     judge,
-    origin,
     samples,
+    target,
     version_of,
     waits,
 )
@@ -31,13 +31,12 @@ from gateway.providers.dialects.messages.heard import Hearing
 from gateway.providers.dialects.messages.inward import completion
 from gateway.providers.dialects.messages.outward import messages_request
 from gateway.providers.dialects.messages.values import Lost, decoded, encoded
-from gateway.providers.http import FOREIGN, Answer, Deadlines, Pool, address, refusal, trouble
+from gateway.providers.http import FOREIGN, Answer, Deadlines, Pool, refusal, trouble
 from gateway.providers.messages import CountTokens, Messages
 from gateway.providers.ports import Call, Event, Reply
 from gateway.providers.wire import Outgoing, Reading, Wire, complete, events
 from gateway.settings import Providers
 
-CLIENTS: Final = 256
 _WIRES: Final[Mapping[Operation, Wire]] = {
     Operation.MESSAGES: Messages(),
     Operation.COUNT_TOKENS: CountTokens(),
@@ -47,6 +46,11 @@ _WIRES: Final[Mapping[Operation, Wire]] = {
 class _Client(AsyncAnthropic):
     """The SDK's client, sending what we say: it would add headers, of the environment's too, and a credential."""
 
+    def __init__(self, http: httpx2.AsyncClient) -> None:
+        # A key and an address must stand here, or the SDK takes those of the environment; ours come with each request.
+        super().__init__(api_key="none", base_url=BASE_URL, max_retries=0, http_client=http)
+        self._custom_headers = dict[str, str]()  # which would be those of ANTHROPIC_CUSTOM_HEADERS
+
     @property
     @override
     def default_headers(self) -> dict[str, str | Omit]:
@@ -55,23 +59,25 @@ class _Client(AsyncAnthropic):
             "accept-encoding": "identity",
             "content-type": "application/json",
             "user-agent": self.user_agent,
+            "x-stainless-retry-count": Omit(),
+            "x-stainless-timeout": Omit(),
         }
 
 
 class Anthropic:
-    """Calls Anthropic through `AsyncAnthropic`, one client for each address over one pool."""
+    """Calls Anthropic through `AsyncAnthropic`, over a pool of its own."""
 
     def __init__(self, settings: Providers, credentials: Credentials | None = None) -> None:
         """Connect nowhere yet. `credentials` are those of all providers of the process."""
         self._pool = Pool(settings)
         self._limit = settings.max_answer
         self._credentials = credentials or Credentials()
-        self._clients: dict[str, AsyncAnthropic] = {}
         # One jar that takes nothing: what one caller's answer sets must not come with another's request.
         jar = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
         self._http = httpx2.AsyncClient(
             transport=self._pool, trust_env=False, follow_redirects=False, timeout=None, cookies=jar
         )
+        self._client = _Client(self._http)
 
     def speaks(self, operation: Operation, model: Model) -> bool:
         """Messages, the count of their tokens, and chat."""
@@ -109,18 +115,17 @@ class Anthropic:
 
     async def close(self) -> None:
         """Close all connections."""
-        self._clients.clear()
         await self._http.aclose()
 
     async def _ask(self, call: Call, *, stream: bool) -> tuple[Answer, Reading]:
         deadlines = Deadlines.of(call.timeouts)
         secret = self._credentials.secret_of(call.model, BASE_URL)
         sent = _WIRES[call.operation].outgoing(call, stream=stream)
-        client = self._client(str(address(origin(call.model.base_url or BASE_URL), "")))
+        url = target(call.model.base_url, call.operation)
         refused: httpx2.Response | None = None
         try:
             async with deadlines.first():
-                response = await _post(client, call, sent, headers(call, secret), deadlines)
+                response = await _post(self._client, url, sent, headers(call, secret), deadlines)
             return Answer(response, deadlines), Reading(self._limit, judge, secret)
         except anthropic.APIStatusError as error:
             refused = error.response
@@ -131,16 +136,6 @@ class Anthropic:
             raise trouble(error, begun=False) from error
         # Raised out here: the SDK's error repeats the upstream's words, the credential included, and must not hang on.
         raise refusal(refused.status_code, refused.headers, refused.content, judge, secret, waits=waits)
-
-    def _client(self, base_url: str) -> AsyncAnthropic:
-        client = self._clients.get(base_url)
-        if client is None:
-            if len(self._clients) >= CLIENTS:
-                del self._clients[next(iter(self._clients))]
-            # Some key must stand here, or the SDK takes one of the environment; ours comes with each request.
-            client = _Client(api_key="none", base_url=base_url, max_retries=0, http_client=self._http)
-            self._clients[base_url] = client
-        return client
 
 
 def _translated(call: Call) -> tuple[Call, tuple[str, ...]]:
@@ -156,12 +151,12 @@ def _translated(call: Call) -> tuple[Call, tuple[str, ...]]:
 
 
 async def _post(
-    client: AsyncAnthropic, call: Call, sent: Outgoing, headed: Mapping[str, str | Omit], deadlines: Deadlines
+    client: AsyncAnthropic, url: str, sent: Outgoing, headed: Mapping[str, str | Omit], deadlines: Deadlines
 ) -> httpx2.Response:
     """Send bytes and get the answer unread: `stream` is the SDK's word for that, whatever the body says."""
     timeout = httpx2.Timeout(None, connect=deadlines.connect, pool=deadlines.connect)
     response = await client.post(
-        call.operation.value,
+        url,
         cast_to=httpx2.Response,
         content=sent.content,
         options={

@@ -9,10 +9,11 @@ from typing import Final
 from anthropic import Omit
 
 from gateway.domain.errors import ContentFiltered, ContextTooLong, GatewayError, UpstreamAuth
+from gateway.domain.operations import Operation
 from gateway.domain.secret import Secret
 from gateway.net.waits import LONGEST_WAIT
 from gateway.providers.anthropic.options import BASE_URL, is_bearer
-from gateway.providers.http import Complaint
+from gateway.providers.http import Complaint, address
 from gateway.providers.ports import Call
 
 VERSION: Final = "anthropic-version"
@@ -43,9 +44,14 @@ def judge(complaint: Complaint) -> type[GatewayError] | None:
     return said or _KINDS.get(complaint.kind)
 
 
-def origin(base_url: str) -> str:
-    """Where the SDK's paths begin, which have `/v1` in them: a model's address may end in it, as others' do."""
-    return base_url.rstrip("/").removesuffix("/v1") or BASE_URL
+def target(base_url: str, operation: Operation) -> str:
+    """Where an operation is. A model's address may end in `/v1`, as those of other providers do; a query is kept.
+
+    Raises UpstreamNotFound for an address that is none.
+    """
+    base, mark, query = (base_url or BASE_URL).partition("?")
+    base = base.rstrip("/").removesuffix("/v1")
+    return str(address(f"{base}{mark}{query}", operation.value.removeprefix("/")))
 
 
 def version_of(call: Call) -> str:
