@@ -19,10 +19,10 @@ from gateway.storage.ports import Jobs
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """A job that a worker has taken up."""
+    """A job that a worker has taken up; `at` None for one whose time has not come."""
 
     job: Job
-    at: datetime
+    at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,8 @@ class RequestActivities:
     async def begin(self, begin: Begin) -> None:
         """Show the job as in progress; keep it first if its acceptance was cut off after the workflow's start."""
         await self._jobs.accept(begin.job)
-        await self._jobs.begin(begin.job.id, begin.at)
+        if begin.at is not None:
+            await self._jobs.begin(begin.job.id, begin.at)
 
     @activity.defn(name="record")
     async def record(self, record: Record) -> Recorded:

@@ -35,7 +35,7 @@ from api.service.deliveries import DeliveriesService
 from api.service.destinations import Destinations
 from api.service.idempotency import Once
 from api.service.inference import InferenceService
-from api.service.jobs import JobsService
+from api.service.jobs import JobsKept, JobsService
 from api.service.live import LiveService
 from api.service.models import ModelsService
 from api.service.prices import PricesService
@@ -89,8 +89,7 @@ def build_services(world: World) -> Services:
         router=world.router,
         admission=admission,
         engine=world.engine,
-        jobs=world.store.jobs,
-        claims=world.store.claims,
+        kept=JobsKept(world.store.jobs, world.store.claims, world.store.streams),
         settings=settings,
         storage_up=lambda: world.storage.up,
         destinations=Destinations(

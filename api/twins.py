@@ -15,6 +15,7 @@ TWINS = MappingProxyType(
         "gateway.v1.InferenceService.Rerank": ("POST", "/v1/rerank"),
         "gateway.v1.JobsService.Cancel": ("POST", "/api/v1/jobs/{job_id}/cancel"),
         "gateway.v1.JobsService.Create": ("POST", "/api/v1/jobs"),
+        "gateway.v1.JobsService.Delete": ("DELETE", "/api/v1/jobs/{job_id}"),
         "gateway.v1.JobsService.Get": ("GET", "/api/v1/jobs/{job_id}"),
         "gateway.v1.JobsService.GetResult": ("GET", "/api/v1/jobs/{job_id}/result"),
         "gateway.v1.JobsService.List": ("GET", "/api/v1/jobs"),

@@ -98,6 +98,7 @@ class InferenceWorkflow:
         """For a caller who has gone: each attempt is an activity of its own, on whichever worker is free."""
         cancelled, stop = False, "cancelled"
         try:
+            await self._until(request)
             await workflow.execute_local_activity_method(
                 RequestActivities.begin, Begin(job_of(request), workflow.now()), **policies.RECORD
             )
@@ -116,6 +117,15 @@ class InferenceWorkflow:
         if request.deliver:
             await self._deliver(request)
         return settlement
+
+    async def _until(self, request: InferenceRequest) -> None:
+        """Wait until the job may begin; until then it is queued, and costs a timer of the engine."""
+        if request.not_before is None or request.not_before <= workflow.now():
+            return
+        await workflow.execute_local_activity_method(
+            RequestActivities.begin, Begin(job_of(request), None), **policies.RECORD
+        )
+        await workflow.sleep(max(request.not_before - workflow.now(), timedelta(0)))
 
     async def _try(self, request: InferenceRequest) -> str:
         """Route and attempt until nothing more may be tried; returns why. While no model can be called, wait."""

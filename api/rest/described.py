@@ -53,6 +53,12 @@ GATEWAY: Final[dict[str, Any]] = {
             "description": "Refuse rather than drop a field that the model's own dialect has no word for.",
         },
         "deliver": DELIVER,
+        "priority": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": 5,
+            "description": "Of a job: 1 goes first where workers are few.",
+        },
         "max_cost_usd": {
             "description": "A bound in USD on all attempts together.",
             "anyOf": [{"type": "number"}, {"type": "string"}],
@@ -106,7 +112,9 @@ def described(
         "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
         "responses": {
             "200": {"description": "The answer.", "content": {each: {} for each in answers}},
-            "202": {"description": "Accepted as a job (`Prefer: respond-async`)."},
+            "202": {
+                "description": "Accepted as a job (`Prefer: respond-async`, or `wait=N` when that is over)."
+            },
             "409": {
                 "description": "The request with this `Idempotency-Key` still runs, or its answer was not kept."
             },

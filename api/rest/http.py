@@ -18,6 +18,7 @@ from api.service.served import Served
 from gateway.domain.errors import BodyTimeout, BodyTooLarge, InvalidRequest
 
 Header = tuple[bytes, bytes]
+_LONGEST_WAIT = 86_400
 JSON: Header = (b"content-type", b"application/json")
 
 
@@ -120,6 +121,16 @@ def preferences_of(headers: Mapping[str, str]) -> frozenset[str]:
     """The preferences of `Prefer` (RFC 7240), by name; those that we do not know are ignored, as it demands."""
     words = headers.get("prefer", "").split(",")
     return frozenset(word.split(";")[0].split("=")[0].strip().lower() for word in words)
+
+
+def wait_of(headers: Mapping[str, str]) -> timedelta | None:
+    """How long the caller is ready to wait (`Prefer: wait=N`, in seconds); None where it says nothing of the kind."""
+    for word in headers.get("prefer", "").split(","):
+        name, _, value = word.split(";")[0].partition("=")
+        seconds = value.strip().strip('"')
+        if name.strip().lower() == "wait" and seconds.isascii() and seconds.isdigit():
+            return timedelta(seconds=min(int(seconds), _LONGEST_WAIT))
+    return None
 
 
 def served_headers(served: Served) -> list[Header]:

@@ -14,7 +14,7 @@ from api.auth import authenticate
 from api.headers import hints_of
 from api.rest import http
 from api.rest.dialects import Dialect
-from api.rest.jobs import send_accepted
+from api.rest.jobs import send_accepted, waited
 from api.service.ask import Ask
 from api.service.forms import read
 from api.service.inference import InferenceService
@@ -81,14 +81,34 @@ class Endpoint:
         raw = await http.read_body(receive, headers, self._settings.body_limit, self._settings.body_timeout)
         hints = hints_of(headers, door["span"], door["request_id"])
         ask = read(self._operation, raw, hints, door="rest")
-        if "respond-async" in http.preferences_of(headers):
-            await send_accepted(send, await self._jobs.create(caller, ask), preferred=True)
+        preferred = http.preferences_of(headers)
+        if "respond-async" in preferred or "wait" in preferred:
+            await self._as_job(caller, ask, scope, receive, send)
             return
         with telemetry.IN_FLIGHT.labels(ask.kind.value).track_inprogress():
             if ask.stream:
                 await self._stream(caller, ask, scope, receive, send)
             else:
                 await self._whole(caller, ask, scope, receive, send)
+
+    async def _as_job(self, caller: Caller, ask: Ask, scope: Scope, receive: Receive, send: Send) -> None:
+        """A job, durable from its start: answered at once where it ends while its caller waits, else 202."""
+        headers: dict[str, str] = scope["gateway"]["headers"]
+        job = await self._jobs.create(caller, ask)
+        applied = ["respond-async"] if "respond-async" in http.preferences_of(headers) else []
+        wait = http.wait_of(headers)
+        if wait is not None:
+            applied.append(waited(wait, self._jobs))
+            async with http.cancelled_when_gone(receive, http.no_tick, 60.0):
+                job = await self._jobs.wait(job, wait)
+            if job.status.terminal:
+                reply, served = await self._jobs.answer(job)
+                http.known_as(scope, served)
+                told = [*http.served_headers(served), (b"preference-applied", applied[-1].encode())]
+                kind = (b"content-type", reply.media_type.encode())
+                await http.send_whole(send, 200, [kind, *told], reply.body)
+                return
+        await send_accepted(send, job, ", ".join(applied))
 
     async def _whole(self, caller: Caller, ask: Ask, scope: Scope, receive: Receive, send: Send) -> None:
         async with http.cancelled_when_gone(receive, http.no_tick, 60.0):

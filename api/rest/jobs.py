@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from starlette.responses import StreamingResponse
 from starlette.types import Send
 
@@ -22,6 +24,7 @@ from gateway.domain.inference import Status
 from gateway.domain.jobs import Job
 from gateway.identity import Identify
 from gateway.settings import Api
+from gateway.storage.ports import JobFilter
 
 _BODY = {
     "required": True,
@@ -34,7 +37,23 @@ _BODY = {
                 "properties": {
                     "endpoint": {"type": "string", "enum": list(ENDPOINTS)},
                     "body": {"type": "object", "description": "What would be posted to the endpoint."},
-                    "deadline_s": {"type": "number", "exclusiveMinimum": 0},
+                    "deadline_s": {
+                        "type": "number",
+                        "exclusiveMinimum": 0,
+                        "description": "From its acceptance on, or from `not_before`.",
+                    },
+                    "priority": {
+                        "type": "integer",
+                        "minimum": 1,
+                        "maximum": 5,
+                        "default": 3,
+                        "description": "1 goes first where workers are few.",
+                    },
+                    "not_before": {
+                        "type": "string",
+                        "format": "date-time",
+                        "description": "It does not begin before this moment; it can be cancelled meanwhile.",
+                    },
                     "metadata": {"type": "object", "additionalProperties": {"type": "string"}},
                     "deliver": DELIVER,
                 },
@@ -46,19 +65,40 @@ _BODY = {
 _DESCRIBED: dict[str, Any] = {"parameters": [IDEMPOTENCY_KEY], "requestBody": _BODY}
 
 
-async def send_accepted(send: Send, job: Job, *, preferred: bool) -> None:
-    """Answer 202 with the job and where it is found."""
-    headers = [http.JSON, *_accepted(job, preferred=preferred)]
+async def send_accepted(send: Send, job: Job, preferences: str) -> None:
+    """Answer 202 with the job and where it is found; `preferences` are those that were applied."""
+    headers = [http.JSON, *accepted_headers(job, preferences)]
     await http.send_whole(send, 202, headers, job_shape(job).model_dump_json().encode())
 
 
-def _accepted(job: Job, *, preferred: bool) -> list[http.Header]:
+def accepted_headers(job: Job, preferences: str = "") -> list[http.Header]:
+    """What a job that was accepted is told with."""
     headers = [
         (b"location", f"/api/v1/jobs/{job.id}".encode()),
         (b"x-gateway-workflow-id", job.id.encode()),
         (b"x-gateway-durability", b"start-first"),
     ]
-    return [*headers, (b"preference-applied", b"respond-async")] if preferred else headers
+    return [*headers, (b"preference-applied", preferences.encode())] if preferences else headers
+
+
+def waited(wait: timedelta, service: JobsService) -> str:
+    """The preference that was applied: a wait is no longer than the settings allow."""
+    return f"wait={min(wait, service.max_wait).total_seconds():.0f}"
+
+
+class JobsAsked(BaseModel):
+    """Which jobs are asked for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    caller: str | None = None
+    status: Status | None = None
+    endpoint: str | None = None
+    model: str | None = Field(None, description="As it was asked for, or which served.")
+    since: AwareDatetime | None = None
+    until: AwareDatetime | None = None
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+    after: str | None = None
 
 
 def router(
@@ -72,7 +112,7 @@ def router(
 
     @routes.post("", status_code=202, response_model=JobShape, openapi_extra=_DESCRIBED)
     async def create(request: Request) -> Response:
-        """Accept a job; `Idempotency-Key` makes it safe to send again."""
+        """Accept a job; `Idempotency-Key` makes it safe to send again, `Prefer: wait=N` waits for its end."""
         caller = await who(request)
         door: dict[str, Any] = request.scope["gateway"]
         headers: Mapping[str, str] = door["headers"]
@@ -80,19 +120,24 @@ def router(
         hints = hints_of(headers, door["span"], door["request_id"])
         ask = job_ask(raw, hints, door="rest")
         job = await service.create(caller, ask)
-        answer = Response(job_shape(job).model_dump_json(), 202, media_type="application/json")
-        answer.raw_headers.extend(_accepted(job, preferred=False))
+        wait, applied = http.wait_of(headers), ""
+        if wait is not None:
+            async with http.cancelled_when_gone(request.receive, http.no_tick, 60.0):
+                job, applied = await service.wait(job, wait), waited(wait, service)
+        done = wait is not None and job.status.terminal
+        shape = job_shape(job, await service.result_of(job) if done else None)
+        answer = Response(shape.model_dump_json(), 200 if done else 202, media_type="application/json")
+        answer.raw_headers.extend(accepted_headers(job, applied))
         return answer
 
     @routes.get("")
     async def find(
         request: Request,
-        status: Status | None = None,
-        limit: Annotated[int, Query(ge=1, le=200)] = 50,
-        after: str | None = None,
+        asked: Annotated[JobsAsked, Query()],
     ) -> JobsPage:
         """Jobs newest first: one's own, or everyone's with the right `jobs.all`."""
-        page = await service.find(await who(request), status=status, limit=limit, after=after)
+        wanted = JobFilter(asked.caller, asked.status, asked.endpoint, asked.model, asked.since, asked.until)
+        page = await service.find(await who(request), wanted, limit=asked.limit, after=asked.after)
         return JobsPage(data=[job_shape(job) for job in page.rows], next_after=page.next_after)
 
     @routes.get("/{job_id}")
@@ -121,6 +166,11 @@ def router(
             media_type="text/event-stream",
             headers={"cache-control": "no-cache", "x-accel-buffering": "no"},
         )
+
+    @routes.delete("/{job_id}", status_code=204)
+    async def delete(request: Request, job_id: str) -> None:
+        """Forget a job that has ended, with its answer; 409 while it has not. Its row in the ledger stays."""
+        await service.delete(await who(request), job_id)
 
     @routes.post("/{job_id}/cancel", status_code=202)
     async def cancel(request: Request, job_id: str) -> JobShape:

@@ -70,7 +70,9 @@ class JobShape(_Shape):
     created_at: datetime
     started_at: datetime | None
     completed_at: datetime | None
+    not_before: datetime | None
     deadline: datetime
+    priority: int
     attempts: int
     usage: UsageShape | None
     cost_usd: Usd | None
@@ -237,7 +239,9 @@ def job_shape(job: Job, result: bytes | None = None, deliveries: Sequence[Delive
         created_at=job.created_at,
         started_at=job.started_at,
         completed_at=job.completed_at,
+        not_before=job.not_before,
         deadline=job.deadline,
+        priority=job.priority,
         attempts=job.attempts,
         usage=usage_shape(job.usage),
         cost_usd=job.cost_usd,

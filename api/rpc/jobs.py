@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 import msgspec
 
@@ -11,13 +12,14 @@ from api.rpc.answered import chat_response
 from api.rpc.asked import chat_body
 from api.rpc.common import STATUS, failure_message, tokens
 from api.rpc.door import Call
-from api.rpc.values import decimal, limit_of, seconds, timestamp, word_of
+from api.rpc.values import decimal, limit_of, moment, seconds, timestamp, word_of
 from api.service.deliveries import DeliveriesService
 from api.service.forms.job import job_ask
 from api.service.jobs import JobsService
 from gateway.domain.delivery import Delivery, Destination
 from gateway.domain.errors import InvalidRequest
 from gateway.domain.jobs import Job
+from gateway.storage.ports import JobFilter
 from gateway.v1 import jobs_pb2 as pb
 
 
@@ -34,7 +36,15 @@ class JobsServicer:
         # The rpc's own deadline is for its acceptance.
         hints = replace(call.hints, deadline=None)
         ask = job_ask(_body(request), hints, door="grpc")
-        return pb.JobsServiceCreateResponse(job=job_message(await self._jobs.create(call.caller, ask)))
+        job = await self._jobs.create(call.caller, ask)
+        if request.HasField("wait"):
+            wait = seconds(request.wait)
+            if wait < 0:
+                raise InvalidRequest("`wait` must not be less than nothing.", param="wait")
+            return pb.JobsServiceCreateResponse(
+                job=await self._whole(await self._jobs.wait(job, timedelta(seconds=wait)))
+            )
+        return pb.JobsServiceCreateResponse(job=job_message(job))
 
     async def get(self, call: Call, request: pb.JobsServiceGetRequest) -> pb.JobsServiceGetResponse:
         """One job, with its result when it is completed."""
@@ -48,15 +58,28 @@ class JobsServicer:
             chat=chat_response(await self._jobs.result(call.caller, request.id))
         )
 
+    async def delete(self, call: Call, request: pb.JobsServiceDeleteRequest) -> pb.JobsServiceDeleteResponse:
+        """Forget a job that has ended."""
+        await self._jobs.delete(call.caller, request.id)
+        return pb.JobsServiceDeleteResponse()
+
     async def cancel(self, call: Call, request: pb.JobsServiceCancelRequest) -> pb.JobsServiceCancelResponse:
         """Ask for the job's end; its status says when it has come."""
         return pb.JobsServiceCancelResponse(job=job_message(await self._jobs.cancel(call.caller, request.id)))
 
     async def list(self, call: Call, request: pb.JobsServiceListRequest) -> pb.JobsServiceListResponse:
         """Jobs newest first."""
+        wanted = JobFilter(
+            caller=request.caller or None,
+            status=word_of(STATUS, request.status, "status"),
+            endpoint=request.endpoint or None,
+            model=request.model or None,
+            since=moment(request.since, "since") if request.HasField("since") else None,
+            until=moment(request.until, "until") if request.HasField("until") else None,
+        )
         page = await self._jobs.find(
             call.caller,
-            status=word_of(STATUS, request.status, "status"),
+            wanted,
             limit=limit_of(request.limit),
             after=request.after or None,
         )
@@ -97,6 +120,10 @@ def _body(request: pb.JobsServiceCreateRequest) -> bytes:
         body["deadline_s"] = seconds(request.deadline)
     if request.HasField("deliver"):
         body["deliver"] = _deliver(request.deliver)
+    if request.priority:
+        body["priority"] = request.priority
+    if request.HasField("not_before"):
+        body["not_before"] = moment(request.not_before, "not_before")
     return msgspec.json.encode(body)
 
 
@@ -134,6 +161,8 @@ def job_message(job: Job, result: bytes | None = None, deliveries: Sequence[Deli
         deliveries=[_delivery(each) for each in deliveries],
         workflow_id=job.id,
         trace_id=job.trace_id,
+        priority=job.priority,
+        not_before=timestamp(job.not_before),
     )
 
 

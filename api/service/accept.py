@@ -12,7 +12,7 @@ from api.service.served import RequestFailed, Served
 from gateway import decisions
 from gateway.domain.errors import InvalidRequest
 from gateway.domain.identity import Caller
-from gateway.domain.inference import Durability, InferenceRequest, Limits, Mode
+from gateway.domain.inference import PRIORITY, Durability, InferenceRequest, Limits, Mode
 from gateway.domain.rules import Decision
 from gateway.domain.rules import Terms as RuleTerms
 from gateway.ids import moment_in, new_id, parse_id
@@ -75,6 +75,7 @@ def accept(
     if decision.refused is not None or not decision.ranked:
         raise _refusal(request_id, ask, decision)
     said = decision.terms
+    begins = at if ask.not_before is None else max(at, ask.not_before)
     limits = _limits(terms.limits, said, traits.max_cost_usd)
     request = InferenceRequest(
         id=request_id,
@@ -86,7 +87,7 @@ def accept(
         model=ask.model,
         body=ask.text,
         accepted_at=at,
-        deadline=at + _deadline(ask.deadline, said.deadline, terms),
+        deadline=begins + _deadline(ask.deadline, said.deadline, terms),
         durability=_durability(ask.durability, said.durability, terms),
         origin=terms.origin,
         candidates=decision.ranked[:KEPT_CANDIDATES],
@@ -106,6 +107,9 @@ def accept(
         log_content=said.log_content,
         strict=ask.strict,
         dialect_headers=ask.hints.dialect,
+        priority=said.priority or ask.priority or PRIORITY,
+        weight=said.weight,
+        not_before=ask.not_before,
     )
     return request, decision
 

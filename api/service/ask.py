@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import TypeVar
 
@@ -13,7 +13,7 @@ import msgspec
 
 from api.service.destinations import DeliverBody, Wanted, wanted_of
 from gateway.domain.errors import InvalidJson, InvalidRequest
-from gateway.domain.inference import Durability, Kind, Traits
+from gateway.domain.inference import PRIORITIES, Durability, Kind, Traits
 from gateway.domain.operations import Operation
 from gateway.domain.registry import BY_TAGS
 from gateway.domain.tags import parse_tags
@@ -42,6 +42,7 @@ class Own(msgspec.Struct, forbid_unknown_fields=True):
     max_cost_usd: Decimal | None = None
     strict: bool | None = None
     deliver: DeliverBody | None = None
+    priority: int | None = None
 
 
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -73,7 +74,8 @@ class Ask:
     """One inference request as its caller put it. `body` has our own field taken out.
 
     `files` came with it, if it was a form. `strict` wants a refusal rather than a field that is dropped. `said` is what
-    its caller wrote, where `text` has more in it by now: by that it is known again.
+    its caller wrote, where `text` has more in it by now: by that it is known again. `priority` and `not_before` are for
+    jobs.
     """
 
     operation: Operation
@@ -93,6 +95,8 @@ class Ask:
     strict: bool = False
     deliver: Wanted | None = None
     said: str = ""
+    priority: int | None = None
+    not_before: datetime | None = None
 
     @property
     def kind(self) -> Kind:
@@ -173,6 +177,7 @@ def ask_of(operation: Operation, form: Form, incoming: Incoming, hints: Hints, *
         files=incoming.files,
         strict=hints.strict if own.strict is None else own.strict,
         deliver=wanted_of(own.deliver, "gateway.deliver"),
+        priority=priority_of(own.priority, "gateway.priority"),
     )
 
 
@@ -255,6 +260,13 @@ def deadline_of(seconds: float | None, where: str = "gateway.deadline_s") -> tim
     if not 0 < seconds <= _LONGEST_DEADLINE:
         raise InvalidRequest(f"`{where}` must be more than 0 seconds and at most a week.", param=where)
     return timedelta(seconds=seconds)
+
+
+def priority_of(given: int | None, where: str) -> int | None:
+    """A priority, if one is said. Raises InvalidRequest naming `where` it stands."""
+    if given is not None and given not in PRIORITIES:
+        raise InvalidRequest(f"`{where}` must be from 1, which goes first, to 5.", param=where)
+    return given
 
 
 def _durability(word: str | None) -> Durability | None:

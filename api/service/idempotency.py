@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any, Final
@@ -328,7 +328,8 @@ class _Replayed:
         """Its events, as they were."""
         for name, data in self._kept.events or ():
             yield Event(data, name=name, media_type=self.media_type)
-        self.served = self._kept.ended
+        for each in fields(Served):  # in place: whoever holds it sees it become complete, as it did
+            setattr(self.served, each.name, getattr(self._kept.ended, each.name))
 
     async def close(self) -> None:
         """There is nothing to close."""

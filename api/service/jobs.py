@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from dataclasses import replace
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Protocol
@@ -13,6 +14,7 @@ from api.service.accept import Terms, accept, limits_of
 from api.service.admission import Admission
 from api.service.ask import Ask
 from api.service.destinations import Destinations
+from api.service.lookout import Lookout
 from api.service.served import RequestFailed, Served
 from gateway.domain.errors import (
     IdempotencyMismatch,
@@ -28,11 +30,12 @@ from gateway.domain.jobs import Job, job_of
 from gateway.domain.limits import Then
 from gateway.domain.operations import Operation
 from gateway.ids import parse_id
+from gateway.providers.ports import Reply
 from gateway.router import Router
 from gateway.settings import Settings
-from gateway.storage.ports import Claims, Jobs, Page
+from gateway.storage.ports import Claims, JobFilter, Jobs, Page, StreamLog
 
-_LOOK_EVERY = 0.25
+_SOON = timedelta(seconds=1)
 Prepares = Callable[[Caller, Ask], Awaitable[Ask]]
 """Puts what a request refers to into it, before it becomes a job."""
 
@@ -49,8 +52,17 @@ class RunsJobs(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class JobsKept:
+    """Where jobs are kept: as their callers see them, their answers, and the events of those that stream."""
+
+    jobs: Jobs
+    claims: Claims
+    streams: StreamLog
+
+
 class JobsService:
-    """Takes jobs, tells of them, cancels them."""
+    """Takes jobs, tells of them, cancels and forgets them."""
 
     def __init__(
         self,
@@ -58,8 +70,7 @@ class JobsService:
         router: Router,
         admission: Admission,
         engine: RunsJobs,
-        jobs: Jobs,
-        claims: Claims,
+        kept: JobsKept,
         settings: Settings,
         storage_up: Callable[[], bool],
         destinations: Destinations,
@@ -68,8 +79,10 @@ class JobsService:
         self._router = router
         self._admission = admission
         self._engine = engine
-        self._jobs = jobs
-        self._claims = claims
+        self._jobs = kept.jobs
+        self._claims = kept.claims
+        self._streams = kept.streams
+        self._lookout = Lookout(kept.jobs)
         self._settings = settings
         self._storage_up = storage_up
         self._destinations = destinations
@@ -128,6 +141,8 @@ class JobsService:
                 raise  # whether it is the same request can only be read there
             # The start is committed, so the job is accepted; its workflow keeps it as soon as the database is back.
             return job_of(request)
+        if job.deleted_at is not None:
+            raise IdempotencyMismatch("This Idempotency-Key was that of a job which has been deleted.")
         if job.fingerprint != fingerprint:
             raise IdempotencyMismatch
         if new:
@@ -149,11 +164,30 @@ class JobsService:
         """The answer as the model gave it. Raises JobNotFound, JobNotFinished, or RequestFailed as the job."""
         job = await self.get(caller, job_id)
         if not job.status.terminal:
-            raise JobNotFinished(retry_after=timedelta(seconds=1))
+            raise JobNotFinished(retry_after=_SOON)
         if job.failure is not None:
             # The gateway has tried enough: whoever asks for the result again gets the same.
             served = Served(job.id, job.trace_id, attempts=job.attempts, workflow_id=job.id)
             raise RequestFailed(job.failure.error(), served)
+        return await self._body(job)
+
+    async def answer(self, job: Job) -> tuple[Reply, Served]:
+        """What a job that has ended came to, as if its caller had waited. Raises RequestFailed as the job."""
+        served = Served(
+            job.id,
+            job.trace_id,
+            durability=Durability.START_FIRST.value,
+            model=job.served_model or "",
+            attempts=job.attempts,
+            cost_usd=job.cost_usd,
+            workflow_id=job.id,
+            keyed=True,
+        )
+        if job.failure is not None:
+            raise RequestFailed(job.failure.error(), served)
+        return Reply(await self._body(job)), served
+
+    async def _body(self, job: Job) -> bytes:
         body = await self._claims.result(job.id)
         if body is None:
             raise JobNotFound("The job's result is no longer kept.")
@@ -170,23 +204,45 @@ class JobsService:
             raise JobFinished
         return await self.get(caller, job_id)
 
-    async def find(
-        self, caller: Caller, *, status: Status | None, limit: int, after: str | None
-    ) -> Page[Job]:
-        """The caller's jobs, newest first; everyone's with the right `jobs.all`."""
+    async def delete(self, caller: Caller, job_id: str) -> None:
+        """Forget a job that has ended, its answer and its events; its row in the ledger stays.
+
+        Raises JobNotFound, JobNotFinished.
+        """
+        job = await self.get(caller, job_id)
+        if not job.status.terminal:
+            raise JobNotFinished("The job has not ended: cancel it first.", retry_after=_SOON)
+        # The job last: what is cut off in between is found, and done again.
+        await self._claims.forget(job.id)
+        await self._streams.delete(job.id)
+        await self._jobs.delete(job.id)
+
+    async def find(self, caller: Caller, wanted: JobFilter, *, limit: int, after: str | None) -> Page[Job]:
+        """The caller's jobs, newest first; everyone's, or whose are asked for, with the right `jobs.all`."""
         if after is not None and parse_id(after) is None:
             raise InvalidRequest("`after` must be the id of a job.", param="after")
-        owner = None if caller.may(Right.JOBS_ALL) else caller.id
-        return await self._jobs.find(caller=owner, status=status, limit=limit, after=after)
+        owner = wanted.caller if caller.may(Right.JOBS_ALL) else caller.id
+        return await self._jobs.find(replace(wanted, caller=owner), limit=limit, after=after)
 
     async def watch(self, caller: Caller, job_id: str) -> AsyncGenerator[Job]:
         """The job at once and again with every change, until it has ended."""
-        seen: Job | None = None
-        while True:
-            job = await self.get(caller, job_id)
-            if job != seen:
+        async with aclosing(self._lookout.changes(await self.get(caller, job_id))) as changes:
+            async for job in changes:
                 yield job
-                seen = job
-            if job.status.terminal:
-                return
-            await asyncio.sleep(_LOOK_EVERY)
+
+    async def wait(self, job: Job, wait: timedelta) -> Job:
+        """The job once it has ended, or as it stands after a wait; no longer than the settings allow."""
+        last = job
+        with suppress(TimeoutError):
+            async with (
+                asyncio.timeout(min(wait, self.max_wait).total_seconds()),
+                aclosing(self._lookout.changes(job)) as changes,
+            ):
+                async for each in changes:
+                    last = each
+        return last
+
+    @property
+    def max_wait(self) -> timedelta:
+        """How long a caller may wait for a job at most."""
+        return self._settings.jobs.max_wait

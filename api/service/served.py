@@ -13,7 +13,7 @@ from gateway.domain.limits import Standing
 class Served:
     """What the response's headers tell, as far as it is known yet.
 
-    `keyed`: the id is that of an Idempotency-Key, told instead of the door's own. `replayed`: it was told before.
+    `keyed`: the id is an Idempotency-Key's or a job's, told instead of the door's own. `replayed`: it was told before.
     `private`: what was said is not logged.
     """
 

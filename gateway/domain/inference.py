@@ -68,6 +68,10 @@ class Outcome(StrEnum):
     ABANDONED = "abandoned"  # the same, of a caller's connection: nothing was called again
 
 
+PRIORITY = 3
+"""Of jobs that say none: in the middle."""
+PRIORITIES = range(1, 6)
+"""From the first to the last."""
 SHADOW_CALLER = "shadow:"
 """Before the id of the caller whose request was copied for a model on trial."""
 KEPT_DECISIONS = 5
@@ -247,6 +251,8 @@ class InferenceRequest:
     `log_content` None leaves it to the settings. `strict` refuses a model to which some field cannot be carried over.
     `deliver` says, by channel, who is told of its end.
     `dialect_headers` are the caller's that belong to its dialect: an upstream that speaks the same one gets them.
+    `priority` (1 goes first, 5 last) and `weight` (its caller's share beside others) are for jobs that wait for a
+    worker; before `not_before` a job does not begin.
     """
 
     id: str
@@ -279,6 +285,9 @@ class InferenceRequest:
     log_content: bool | None = None
     strict: bool = False
     dialect_headers: Mapping[str, str] = field(default_factory=dict)
+    priority: int = PRIORITY
+    weight: float | None = None
+    not_before: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,7 +387,8 @@ def settle(
     else:
         status = Status.FAILED
         failure = failure or refused or Failure.of(ModelNotFound())
-    queued = (attempts[0].started_at - request.accepted_at) if attempts else timedelta(0)
+    ready = request.accepted_at if request.not_before is None else request.not_before
+    queued = (attempts[0].started_at - ready) if attempts else timedelta(0)
     return Settlement(
         request_id=request.id,
         status=status,

@@ -8,12 +8,15 @@ from datetime import datetime
 from decimal import Decimal
 
 from gateway.domain.delivery import Destination
-from gateway.domain.inference import Failure, InferenceRequest, Status, Usage
+from gateway.domain.inference import PRIORITY, Failure, InferenceRequest, Status, Usage
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One job as its caller sees it. `id` is the request's id and the workflow's; the result is kept apart."""
+    """One job as its caller sees it. `id` is the request's id and the workflow's; the result is kept apart.
+
+    Of one that was deleted only this is left, and nobody sees it: its Idempotency-Key is not to begin another.
+    """
 
     id: str
     caller: str
@@ -34,6 +37,9 @@ class Job:
     metadata: Mapping[str, str] = field(default_factory=dict)
     trace_id: str = ""
     fingerprint: str = ""
+    priority: int = PRIORITY
+    not_before: datetime | None = None
+    deleted_at: datetime | None = None
 
 
 def job_of(request: InferenceRequest) -> Job:
@@ -51,4 +57,6 @@ def job_of(request: InferenceRequest) -> Job:
         metadata=request.metadata,
         trace_id=request.trace_id,
         fingerprint=request.fingerprint,
+        priority=request.priority,
+        not_before=request.not_before,
     )

@@ -138,6 +138,7 @@ class Jobs(Section):
     backoff_max: Timeout = seconds(60)
     interrupted: Literal["retry", "fail"] = "retry"
     heartbeat_timeout: Timeout = seconds(12)
+    max_wait: Timeout = seconds(120)
     retention: Timeout = timedelta(days=7)
 
     @model_validator(mode="after")

@@ -10,10 +10,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from hashlib import sha256
 from typing import Any
 
 from temporalio.client import Client, Interceptor, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.common import (
+    Priority,
     SearchAttributePair,
     TypedSearchAttributes,
     WorkflowIDConflictPolicy,
@@ -34,6 +36,7 @@ WORKFLOW = "Inference"
 _LOOK_EVERY = 1.0
 _CLOSE_WITHIN = 45.0  # seconds; what is cut off then is taken up by another process
 _RETRY_AFTER = timedelta(seconds=2)
+_LONGEST_FAIR = 64
 _GONE = frozenset({RPCStatusCode.NOT_FOUND})
 
 
@@ -164,6 +167,7 @@ class Engine:
             task_timeout=None if job else self._settings.task_timeout,
             search_attributes=_attributes(request),
             request_eager_start=not job,
+            priority=_priority(request) if job else Priority.default,
         )
 
     def _place_free(self, starting: asyncio.Future[Any]) -> None:
@@ -229,6 +233,14 @@ class Engine:
         if up != self._up:
             telemetry.log.warning("engine_up" if up else "engine_down", why=why)
         self._up = up
+
+
+def _priority(request: InferenceRequest) -> Priority:
+    """Which jobs go first where workers are few: by their priority, and then a share for each caller."""
+    key = request.caller.encode()
+    # Its key may have 64 bytes.
+    fair = request.caller if len(key) <= _LONGEST_FAIR else sha256(key).hexdigest()
+    return Priority(priority_key=request.priority, fairness_key=fair, fairness_weight=request.weight)
 
 
 def _attributes(request: InferenceRequest) -> TypedSearchAttributes:

@@ -84,7 +84,7 @@ class TokenUsage(_message.Message):
     def __init__(self, input: _Optional[int] = ..., output: _Optional[int] = ..., cached: _Optional[int] = ..., reasoning: _Optional[int] = ..., estimated: _Optional[bool] = ..., cache_write: _Optional[int] = ..., cache_write_1h: _Optional[int] = ..., audio_input: _Optional[int] = ..., audio_output: _Optional[int] = ..., image_input: _Optional[int] = ..., image_output: _Optional[int] = ..., images: _Optional[int] = ..., audio_seconds: _Optional[float] = ...) -> None: ...
 
 class GatewayOptions(_message.Message):
-    __slots__ = ("deadline", "durability", "tags", "metadata", "select", "prefer", "exclude", "max_cost_usd", "strict")
+    __slots__ = ("deadline", "durability", "tags", "metadata", "select", "prefer", "exclude", "max_cost_usd", "strict", "priority")
     class TagsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -108,6 +108,7 @@ class GatewayOptions(_message.Message):
     EXCLUDE_FIELD_NUMBER: _ClassVar[int]
     MAX_COST_USD_FIELD_NUMBER: _ClassVar[int]
     STRICT_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
     deadline: _duration_pb2.Duration
     durability: Durability
     tags: _containers.ScalarMap[str, str]
@@ -117,7 +118,8 @@ class GatewayOptions(_message.Message):
     exclude: _containers.RepeatedScalarFieldContainer[str]
     max_cost_usd: str
     strict: bool
-    def __init__(self, deadline: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., durability: _Optional[_Union[Durability, str]] = ..., tags: _Optional[_Mapping[str, str]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., select: _Optional[str] = ..., prefer: _Optional[str] = ..., exclude: _Optional[_Iterable[str]] = ..., max_cost_usd: _Optional[str] = ..., strict: _Optional[bool] = ...) -> None: ...
+    priority: int
+    def __init__(self, deadline: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., durability: _Optional[_Union[Durability, str]] = ..., tags: _Optional[_Mapping[str, str]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., select: _Optional[str] = ..., prefer: _Optional[str] = ..., exclude: _Optional[_Iterable[str]] = ..., max_cost_usd: _Optional[str] = ..., strict: _Optional[bool] = ..., priority: _Optional[int] = ...) -> None: ...
 
 class Usage(_message.Message):
     __slots__ = ("prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details", "extras")

@@ -13,7 +13,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Job(_message.Message):
-    __slots__ = ("id", "status", "endpoint", "kind", "model", "served_model", "created_at", "started_at", "completed_at", "deadline", "attempts", "usage", "cost_usd", "chat", "error", "metadata", "deliver", "workflow_id", "trace_id", "destinations", "deliveries")
+    __slots__ = ("id", "status", "endpoint", "kind", "model", "served_model", "created_at", "started_at", "completed_at", "deadline", "attempts", "usage", "cost_usd", "chat", "error", "metadata", "deliver", "workflow_id", "trace_id", "destinations", "deliveries", "priority", "not_before")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -49,6 +49,8 @@ class Job(_message.Message):
     TRACE_ID_FIELD_NUMBER: _ClassVar[int]
     DESTINATIONS_FIELD_NUMBER: _ClassVar[int]
     DELIVERIES_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    NOT_BEFORE_FIELD_NUMBER: _ClassVar[int]
     id: str
     status: _common_pb2.Status
     endpoint: str
@@ -70,7 +72,9 @@ class Job(_message.Message):
     trace_id: str
     destinations: _containers.RepeatedCompositeFieldContainer[Destination]
     deliveries: _containers.RepeatedCompositeFieldContainer[Delivery]
-    def __init__(self, id: _Optional[str] = ..., status: _Optional[_Union[_common_pb2.Status, str]] = ..., endpoint: _Optional[str] = ..., kind: _Optional[str] = ..., model: _Optional[str] = ..., served_model: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., attempts: _Optional[int] = ..., usage: _Optional[_Union[_common_pb2.TokenUsage, _Mapping]] = ..., cost_usd: _Optional[str] = ..., chat: _Optional[_Union[_inference_pb2.ChatResponse, _Mapping]] = ..., error: _Optional[_Union[_common_pb2.Failure, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., deliver: _Optional[_Mapping[str, str]] = ..., workflow_id: _Optional[str] = ..., trace_id: _Optional[str] = ..., destinations: _Optional[_Iterable[_Union[Destination, _Mapping]]] = ..., deliveries: _Optional[_Iterable[_Union[Delivery, _Mapping]]] = ...) -> None: ...
+    priority: int
+    not_before: _timestamp_pb2.Timestamp
+    def __init__(self, id: _Optional[str] = ..., status: _Optional[_Union[_common_pb2.Status, str]] = ..., endpoint: _Optional[str] = ..., kind: _Optional[str] = ..., model: _Optional[str] = ..., served_model: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., attempts: _Optional[int] = ..., usage: _Optional[_Union[_common_pb2.TokenUsage, _Mapping]] = ..., cost_usd: _Optional[str] = ..., chat: _Optional[_Union[_inference_pb2.ChatResponse, _Mapping]] = ..., error: _Optional[_Union[_common_pb2.Failure, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., deliver: _Optional[_Mapping[str, str]] = ..., workflow_id: _Optional[str] = ..., trace_id: _Optional[str] = ..., destinations: _Optional[_Iterable[_Union[Destination, _Mapping]]] = ..., deliveries: _Optional[_Iterable[_Union[Delivery, _Mapping]]] = ..., priority: _Optional[int] = ..., not_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Deliver(_message.Message):
     __slots__ = ("webhook", "nats")
@@ -133,7 +137,7 @@ class Delivery(_message.Message):
     def __init__(self, channel: _Optional[str] = ..., target: _Optional[str] = ..., number: _Optional[int] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., outcome: _Optional[str] = ..., status: _Optional[int] = ..., code: _Optional[str] = ..., message: _Optional[str] = ..., next_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., by_hand: _Optional[bool] = ..., took_ms: _Optional[float] = ...) -> None: ...
 
 class JobsServiceCreateRequest(_message.Message):
-    __slots__ = ("chat", "deadline", "metadata", "deliver")
+    __slots__ = ("chat", "deadline", "metadata", "deliver", "priority", "not_before", "wait")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -145,11 +149,17 @@ class JobsServiceCreateRequest(_message.Message):
     DEADLINE_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
     DELIVER_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    NOT_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    WAIT_FIELD_NUMBER: _ClassVar[int]
     chat: _inference_pb2.ChatRequest
     deadline: _duration_pb2.Duration
     metadata: _containers.ScalarMap[str, str]
     deliver: Deliver
-    def __init__(self, chat: _Optional[_Union[_inference_pb2.ChatRequest, _Mapping]] = ..., deadline: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., deliver: _Optional[_Union[Deliver, _Mapping]] = ...) -> None: ...
+    priority: int
+    not_before: _timestamp_pb2.Timestamp
+    wait: _duration_pb2.Duration
+    def __init__(self, chat: _Optional[_Union[_inference_pb2.ChatRequest, _Mapping]] = ..., deadline: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., deliver: _Optional[_Union[Deliver, _Mapping]] = ..., priority: _Optional[int] = ..., not_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class JobsServiceCreateResponse(_message.Message):
     __slots__ = ("job",)
@@ -181,6 +191,16 @@ class JobsServiceGetResultResponse(_message.Message):
     chat: _inference_pb2.ChatResponse
     def __init__(self, chat: _Optional[_Union[_inference_pb2.ChatResponse, _Mapping]] = ...) -> None: ...
 
+class JobsServiceDeleteRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class JobsServiceDeleteResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class JobsServiceCancelRequest(_message.Message):
     __slots__ = ("id",)
     ID_FIELD_NUMBER: _ClassVar[int]
@@ -194,14 +214,24 @@ class JobsServiceCancelResponse(_message.Message):
     def __init__(self, job: _Optional[_Union[Job, _Mapping]] = ...) -> None: ...
 
 class JobsServiceListRequest(_message.Message):
-    __slots__ = ("status", "limit", "after")
+    __slots__ = ("status", "limit", "after", "caller", "endpoint", "model", "since", "until")
     STATUS_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     AFTER_FIELD_NUMBER: _ClassVar[int]
+    CALLER_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
     status: _common_pb2.Status
     limit: int
     after: str
-    def __init__(self, status: _Optional[_Union[_common_pb2.Status, str]] = ..., limit: _Optional[int] = ..., after: _Optional[str] = ...) -> None: ...
+    caller: str
+    endpoint: str
+    model: str
+    since: _timestamp_pb2.Timestamp
+    until: _timestamp_pb2.Timestamp
+    def __init__(self, status: _Optional[_Union[_common_pb2.Status, str]] = ..., limit: _Optional[int] = ..., after: _Optional[str] = ..., caller: _Optional[str] = ..., endpoint: _Optional[str] = ..., model: _Optional[str] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class JobsServiceListResponse(_message.Message):
     __slots__ = ("jobs", "next_after")

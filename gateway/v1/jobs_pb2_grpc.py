@@ -50,6 +50,11 @@ class JobsServiceStub:
                 request_serializer=gateway_dot_v1_dot_jobs__pb2.JobsServiceGetResultRequest.SerializeToString,
                 response_deserializer=gateway_dot_v1_dot_jobs__pb2.JobsServiceGetResultResponse.FromString,
                 _registered_method=True)
+        self.Delete = channel.unary_unary(
+                '/gateway.v1.JobsService/Delete',
+                request_serializer=gateway_dot_v1_dot_jobs__pb2.JobsServiceDeleteRequest.SerializeToString,
+                response_deserializer=gateway_dot_v1_dot_jobs__pb2.JobsServiceDeleteResponse.FromString,
+                _registered_method=True)
         self.Cancel = channel.unary_unary(
                 '/gateway.v1.JobsService/Cancel',
                 request_serializer=gateway_dot_v1_dot_jobs__pb2.JobsServiceCancelRequest.SerializeToString,
@@ -91,6 +96,13 @@ class JobsServiceServicer:
 
     def GetResult(self, request, context):
         """The answer alone. Fails with `job_not_finished`, or with what the job failed with.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Delete(self, request, context):
+        """Forgets a job that has ended, with its answer. Its row in the ledger stays.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -140,6 +152,11 @@ def add_JobsServiceServicer_to_server(servicer, server):
                     servicer.GetResult,
                     request_deserializer=gateway_dot_v1_dot_jobs__pb2.JobsServiceGetResultRequest.FromString,
                     response_serializer=gateway_dot_v1_dot_jobs__pb2.JobsServiceGetResultResponse.SerializeToString,
+            ),
+            'Delete': grpc.unary_unary_rpc_method_handler(
+                    servicer.Delete,
+                    request_deserializer=gateway_dot_v1_dot_jobs__pb2.JobsServiceDeleteRequest.FromString,
+                    response_serializer=gateway_dot_v1_dot_jobs__pb2.JobsServiceDeleteResponse.SerializeToString,
             ),
             'Cancel': grpc.unary_unary_rpc_method_handler(
                     servicer.Cancel,
@@ -244,6 +261,33 @@ class JobsService:
             '/gateway.v1.JobsService/GetResult',
             gateway_dot_v1_dot_jobs__pb2.JobsServiceGetResultRequest.SerializeToString,
             gateway_dot_v1_dot_jobs__pb2.JobsServiceGetResultResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Delete(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gateway.v1.JobsService/Delete',
+            gateway_dot_v1_dot_jobs__pb2.JobsServiceDeleteRequest.SerializeToString,
+            gateway_dot_v1_dot_jobs__pb2.JobsServiceDeleteResponse.FromString,
             options,
             channel_credentials,
             insecure,

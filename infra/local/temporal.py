@@ -13,6 +13,8 @@ _DYNAMIC: Final = {
     # One install has few workers: partitions would only spread them thin.
     "matching.numTaskqueueReadPartitions": 1,
     "matching.numTaskqueueWritePartitions": 1,
+    # Jobs that wait for a worker: each caller has its share, whoever floods the queue.
+    "matching.enableFairness": "true",
     # What can be searched for is written up to half a second late: a workflow that has closed by then is written once,
     # not twice, and that was a quarter of the server's work.
     "history.visibilityProcessorMaxPollRPS": 2,

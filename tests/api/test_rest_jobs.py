@@ -37,6 +37,8 @@ _FIELDS = {
     "started_at",
     "completed_at",
     "deadline",
+    "not_before",
+    "priority",
     "attempts",
     "usage",
     "cost_usd",
@@ -96,7 +98,7 @@ async def test_a_job_is_accepted_and_brings_its_result(rest):
 
 
 async def test_prefer_makes_a_chat_a_job_and_says_so(rest):
-    for prefer in ("respond-async", 'wait=10, Respond-Async; x="1"', "respond-async=1"):
+    for prefer in ("respond-async", 'foo=10, Respond-Async; x="1"', "respond-async=1"):
         response = await rest.chat(headers={"x-api-key": "sk-agent", "prefer": prefer})
         assert (response.status_code, response.headers["preference-applied"]) == (202, "respond-async")
         assert response.headers["location"] == f"/api/v1/jobs/{response.json()['id']}"
@@ -197,7 +199,7 @@ async def test_a_chat_and_a_job_with_one_key_and_body_are_one_job(rest):
         ({"endpoint": "/v1/odd", "body": {}}, "endpoint"),
         ({"endpoint": "/v1/chat/completions", "body": []}, None),
         ({"endpoint": "/v1/chat/completions", "body": {"model": "good"}}, "messages"),
-        ({"endpoint": "/v1/chat/completions", "body": body(), "priority": 1}, "priority"),
+        ({"endpoint": "/v1/chat/completions", "body": body(), "urgency": 1}, "urgency"),
         ({"endpoint": "/v1/chat/completions", "body": body(), "deadline_s": 0}, "deadline_s"),
         ({"endpoint": "/v1/chat/completions", "body": body(), "deadline_s": 10**9}, "deadline_s"),
         ({"endpoint": "/v1/chat/completions", "body": body(), "deliver": {"fax": {}}}, "deliver.fax"),

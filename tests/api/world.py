@@ -25,7 +25,7 @@ from api.service.deliveries import DeliveriesService
 from api.service.destinations import Destinations
 from api.service.idempotency import Once
 from api.service.inference import InferenceService
-from api.service.jobs import JobsService
+from api.service.jobs import JobsKept, JobsService
 from api.service.live import LiveService
 from api.service.models import ModelsService
 from api.service.prices import PricesService
@@ -348,8 +348,7 @@ def a_world(
         router=router,
         admission=admission,
         engine=engine,
-        jobs=store.jobs,
-        claims=store.claims,
+        kept=JobsKept(store.jobs, store.claims, store.streams),
         settings=settings,
         storage_up=lambda: True,
         destinations=Destinations(

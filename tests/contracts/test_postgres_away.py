@@ -12,7 +12,7 @@ from gateway.domain.errors import StorageUnavailable
 from gateway.domain.secret import Secret
 from gateway.ids import new_id
 from gateway.settings import Postgres
-from gateway.storage.ports import Entry, RequestFilter
+from gateway.storage.ports import Entry, JobFilter, RequestFilter
 from gateway.storage.postgres.store import open_store
 from tests.builders import a_request
 from tests.contracts.test_stores import a_settlement
@@ -84,7 +84,7 @@ async def test_while_the_database_is_away_every_port_says_so_at_once(store, wire
         store.requests.get(new_id()),
         store.requests.find(RequestFilter(now, now), limit=1),
         store.jobs.get(new_id()),
-        store.jobs.find(caller=None, status=None, limit=1),
+        store.jobs.find(JobFilter(), limit=1),
         store.claims.claim(new_id(), 1, "w"),
         store.claims.result(new_id()),
         store.keys.caller(bytes(32), now),

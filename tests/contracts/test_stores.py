@@ -16,7 +16,7 @@ from gateway.domain.inference import Failure, Mode, Outcome, Settlement, Status,
 from gateway.domain.jobs import job_of
 from gateway.domain.rules import Decision, Step, Terms
 from gateway.ids import derive_id, moment_of, new_id
-from gateway.storage.ports import Entry, RequestFilter
+from gateway.storage.ports import Entry, JobFilter, RequestFilter
 from tests.builders import BODY, a_failed_attempt, a_job, a_request, an_attempt, minted_at
 
 DELIVER = {
@@ -292,7 +292,7 @@ async def test_a_page_after_nothing_is_refused(store, after):
     with pytest.raises(InvalidRequest):
         await store.requests.find(RequestFilter(NOW, LATER), limit=5, after=after)
     with pytest.raises(InvalidRequest):
-        await store.jobs.find(caller=None, status=None, limit=5, after=after)
+        await store.jobs.find(JobFilter(), limit=5, after=after)
 
 
 async def test_requests_are_found_by_caller_model_status_and_time(store):
@@ -396,13 +396,13 @@ async def test_jobs_are_found_newest_first_by_caller_and_status(store):
     newest_first = [job.id for job in sorted(jobs, key=lambda job: (job.created_at, job.id), reverse=True)]
     seen, after = [], None
     for _ in range(3):
-        page = await store.jobs.find(caller=None, status=None, limit=3, after=after)
+        page = await store.jobs.find(JobFilter(), limit=3, after=after)
         seen += [job.id for job in page.rows]
         after = page.next_after
     assert (seen, after) == (newest_first, None)
-    mine = await store.jobs.find(caller="me", status=None, limit=9)
+    mine = await store.jobs.find(JobFilter(caller="me"), limit=9)
     assert {job.id for job in mine.rows} == {jobs[n].id for n in (1, 3, 5, 7)}
-    begun = await store.jobs.find(caller="me", status=Status.IN_PROGRESS, limit=9)
+    begun = await store.jobs.find(JobFilter(caller="me", status=Status.IN_PROGRESS), limit=9)
     assert [job.id for job in begun.rows] == [jobs[3].id]
 
 

@@ -63,6 +63,7 @@ def registry() -> Registry:
         a_model("rejects", upstream_model="scripted-400"),
         a_model("hangs", upstream_model="scripted-hang"),
         a_model("recovers", upstream_model="scripted-503?fail_first=2"),
+        a_model("moment", upstream_model="scripted-ok?latency_ms=40"),
         a_model("slow", upstream_model="scripted-ok?latency_ms=20000"),
         a_model("one-call", upstream_model="scripted-ok?latency_ms=700", limits=ModelLimits(concurrency=1)),
     )

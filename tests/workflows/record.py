@@ -12,7 +12,7 @@ import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -196,6 +196,24 @@ async def _full_job(client: Client) -> Handle:
     return handle
 
 
+async def _timed_job(client: Client) -> Handle:
+    """A job that is not to begin at once."""
+    async with serving(a_process(client), jobs=True, callers=False) as process:
+        handle = await process.start(a_job(not_before=datetime.now(UTC) + timedelta(seconds=2)))
+        await handle.result()
+    return handle
+
+
+async def _cancelled_timed_job(client: Client) -> Handle:
+    """The same, cancelled before its time has come."""
+    async with serving(a_process(client), jobs=True, callers=False) as process:
+        handle = await process.start(a_job(not_before=datetime.now(UTC) + timedelta(hours=2)))
+        await reached(handle, "timer")
+        await handle.cancel()
+        await handle.result()
+    return handle
+
+
 async def _late_ledger(client: Client) -> Handle:
     """The database is away when the job is to be recorded: the local activity is tried again."""
     process = a_process(client)
@@ -259,6 +277,8 @@ SCENARIOS: MappingProxyType[str, Callable[[Client], Awaitable[Handle]]] = Mappin
         "throttled_job": _throttled_job,
         "full_job": _full_job,
         "late_ledger": _late_ledger,
+        "timed_job": _timed_job,
+        "cancelled_timed_job": _cancelled_timed_job,
         "uncached_job": _uncached_job,
     }
 )

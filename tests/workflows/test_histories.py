@@ -42,6 +42,8 @@ STORIES = {
         *["(route)", "timer", "call_model"],
         "(record)",
     ],
+    "timed_job": ["(begin)", "timer", "(begin)", "(route)", "call_model", "(record)"],
+    "cancelled_timed_job": ["(begin)", "timer", "cancel", "(record)"],
     "late_ledger": ["(begin)", "(route)", "call_model", "(record)"],
     "uncached_job": [
         "(begin)",
@@ -52,6 +54,7 @@ STORIES = {
 ENDED = {
     "cancelled": Status.CANCELLED,
     "cancelled_job": Status.CANCELLED,
+    "cancelled_timed_job": Status.CANCELLED,
     "abandoned": Status.FAILED,
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import pytest_asyncio
@@ -262,6 +262,67 @@ async def test_a_job_waits_out_an_outage_and_expires_at_its_deadline(environment
         settlement = await (await process.start(request)).result()
     assert settlement.decision[-1] == "the deadline would pass before the next attempt"
     assert 3 < len(settlement.attempts) < 20
+
+
+async def test_a_job_waits_out_an_outage_of_hours_and_is_done_after_it(environment: WorkflowEnvironment):
+    process = a_process(environment.client, live=resting("good", looks=90))
+    async with serving(process, jobs=True, callers=False):
+        now = await environment.get_current_time()
+        handle = await process.start(a_job(accepted_at=now, deadline=now + timedelta(hours=20)))
+        settlement = await handle.result()
+    assert (settlement.status, len(settlement.attempts)) == (Status.COMPLETED, 1)
+    assert settlement.finished_at - now > timedelta(hours=1)
+
+
+async def test_a_job_does_not_begin_before_its_time(environment: WorkflowEnvironment):
+    process = a_process(environment.client)
+    async with serving(process, jobs=True, callers=False):
+        now = await environment.get_current_time()
+        begins = now + timedelta(days=30)
+        handle = await process.start(
+            a_job(accepted_at=now, not_before=begins, deadline=begins + timedelta(minutes=1))
+        )
+        settlement = await handle.result()
+    assert settlement.status is Status.COMPLETED
+    assert timedelta(0) <= settlement.finished_at - begins < timedelta(seconds=30)
+    job = await process.store.jobs.get(settlement.request_id)
+    assert job is not None
+    assert job.started_at is not None
+    assert job.started_at >= begins
+    assert await story(handle) == ["begin", "begin", "route", "call_model", "record"]
+
+
+async def test_a_job_whose_time_has_come_before_it_was_accepted_begins_at_once(client: Client):
+    async with serving(a_process(client), jobs=True, callers=False) as process:
+        handle = await process.start(a_job(not_before=datetime.now(UTC) - timedelta(hours=1)))
+        assert (await handle.result()).status is Status.COMPLETED
+    assert await story(handle) == ["begin", "route", "call_model", "record"]
+
+
+async def test_a_job_is_queued_until_its_time_has_come_and_can_be_cancelled_meanwhile(client: Client):
+    async with serving(a_process(client), jobs=True, callers=False) as process:
+        handle = await process.start(a_job(not_before=datetime.now(UTC) + timedelta(hours=1)))
+        while (job := await process.store.jobs.get(handle.id)) is None:  # noqa: ASYNC110  nothing tells of it
+            await asyncio.sleep(0.02)
+        assert job.status is Status.QUEUED
+        await handle.cancel()
+        settlement = await handle.result()
+        job = await process.store.jobs.get(handle.id)
+    assert (settlement.status, settlement.attempts) == (Status.CANCELLED, ())
+    assert job is not None
+    assert (job.status, job.started_at) == (Status.CANCELLED, None)
+    assert not process.provider.upstream.numbered
+
+
+async def test_a_job_is_cancelled_while_it_waits_for_a_model(client: Client):
+    process = a_process(client, live=resting("good", looks=10**6))
+    async with serving(process, jobs=True, callers=False):
+        handle = await process.start(a_job())
+        while "route" not in await story(handle):  # noqa: ASYNC110  a history only grows
+            await asyncio.sleep(0.02)
+        await handle.cancel()
+        settlement = await handle.result()
+    assert (settlement.status, settlement.attempts) == (Status.CANCELLED, ())
 
 
 async def test_a_job_waits_until_a_model_can_be_called(environment: WorkflowEnvironment):

@@ -38,7 +38,10 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What rules set for a request; None leaves it to the request or the settings."""
+    """What rules set for a request; None leaves it to the request or the settings.
+
+    `priority` and `weight` are for jobs that wait for a worker: which goes first, and its caller's share.
+    """
 
     durability: str | None = None
     attempts: int | None = None
@@ -48,6 +51,8 @@ class Terms:
     backoff_factor: float | None = None
     backoff_max: timedelta | None = None
     log_content: bool | None = None
+    priority: int | None = None
+    weight: float | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     past_content_filter: bool | None = None
 

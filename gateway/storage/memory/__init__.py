@@ -28,7 +28,7 @@ from gateway.storage.memory.simulations import MemorySimulations
 from gateway.storage.memory.streams import MemoryStreamLog
 from gateway.storage.memory.usage import MemoryRollups
 from gateway.storage.paging import filed_at, no_such_page, page_of
-from gateway.storage.ports import Entry, Page, Record, RequestFilter, Span
+from gateway.storage.ports import Entry, JobFilter, Page, Record, RequestFilter, Span
 from gateway.storage.text import storable
 
 _ZERO = Decimal(0)
@@ -55,22 +55,31 @@ class MemoryJobs:
 
     async def get(self, job_id: str) -> Job | None:
         """One job."""
-        return self._jobs.get(job_id)
+        job = self._jobs.get(job_id)
+        return None if job is None or job.deleted_at else job
 
-    async def find(
-        self, *, caller: str | None, status: Status | None, limit: int, after: str | None = None
-    ) -> Page[Job]:
+    async def get_many(self, job_ids: Collection[str]) -> Sequence[Job]:
+        """Those of some jobs that there are."""
+        return [job for job_id in job_ids if (job := await self.get(job_id)) is not None]
+
+    async def delete(self, job_id: str) -> bool:
+        """Take a job that has ended out of sight."""
+        job = await self.get(job_id)
+        if job is None or not job.status.terminal:
+            return False
+        self._jobs[job_id] = replace(job, deleted_at=datetime.now(UTC), deliver={}, metadata={})
+        return True
+
+    async def find(self, wanted: JobFilter, *, limit: int, after: str | None = None) -> Page[Job]:
         """Jobs newest first. Raises InvalidRequest when `after` is no job's id."""
-        if after is not None and after not in self._jobs:
+        if after is not None and await self.get(after) is None:
             raise no_such_page()
         last = None if after is None else (self._jobs[after].created_at, after)
         found = sorted(
             (
                 job
                 for job in self._jobs.values()
-                if (last is None or (job.created_at, job.id) < last)
-                and (caller is None or job.caller == caller)
-                and (status is None or job.status is status)
+                if (last is None or (job.created_at, job.id) < last) and _is_wanted_job(job, wanted)
             ),
             key=lambda job: (job.created_at, job.id),
             reverse=True,
@@ -229,6 +238,18 @@ def _moment_of(after: str) -> datetime:
     return moment
 
 
+def _is_wanted_job(job: Job, wanted: JobFilter) -> bool:
+    return (
+        job.deleted_at is None
+        and wanted.caller in (None, job.caller)
+        and wanted.status in (None, job.status)
+        and wanted.endpoint in (None, job.endpoint)
+        and wanted.model in (None, job.model, job.served_model)
+        and (wanted.since is None or job.created_at >= wanted.since)
+        and (wanted.until is None or job.created_at < wanted.until)
+    )
+
+
 def _is_wanted(record: Record, wanted: RequestFilter) -> bool:
     served = record.settlement.served
     return (
@@ -278,7 +299,7 @@ class MemoryClaims:
         known.given_up = known.attempt is None
         return known.attempt
 
-    def forget(self, requests: Collection[str]) -> int:
+    def expire(self, requests: Collection[str]) -> int:
         """Forget the claims of some requests; returns how many they were."""
         old = [key for key in self._claims if key[0] in requests]
         for key in old:
@@ -293,6 +314,10 @@ class MemoryClaims:
             if request == request_id and claim.body is not None
         ]
         return max(answers)[1] if answers else None
+
+    async def forget(self, request_id: str) -> None:
+        """Delete what is kept of a request."""
+        self.expire({request_id})
 
 
 class MemoryKeys:
@@ -424,7 +449,7 @@ class MemoryStore:
     async def expire(self, before: datetime) -> int:
         """Forget jobs that ended before then, and their answers; and buckets that are full again."""
         jobs = self.jobs.expire(before)
-        gone = len(jobs) + self.claims.forget(jobs) + self.deliveries.forget(jobs)
+        gone = len(jobs) + self.claims.expire(jobs) + self.deliveries.forget(jobs)
         gone += self.buckets.expire() + self.idempotency.expire()
         gone += self.simulations.expire(before) + self.streams.expire(before)
         return gone + await self.responses.expire(datetime.now(UTC))

@@ -63,6 +63,7 @@ __all__ = [
     "Idempotency",
     "Inventory",
     "Item",
+    "JobFilter",
     "Jobs",
     "KeptResponse",
     "KeyClaim",
@@ -187,6 +188,21 @@ class Requests(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs are looked for; None leaves a field open. `since` and `until` bound when they were created.
+
+    `model` may be what was asked for or what served.
+    """
+
+    caller: str | None = None
+    status: Status | None = None
+    endpoint: str | None = None
+    model: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
 class Jobs(Protocol):
     """The jobs as their callers see them."""
 
@@ -202,9 +218,18 @@ class Jobs(Protocol):
         """One job."""
         ...
 
-    async def find(
-        self, *, caller: str | None, status: Status | None, limit: int, after: str | None = None
-    ) -> Page[Job]:
+    async def get_many(self, job_ids: Collection[str]) -> Sequence[Job]:
+        """Those of some jobs that there are, in any order."""
+        ...
+
+    async def delete(self, job_id: str) -> bool:
+        """Take a job that has ended out of sight; False if there is none, or it has not ended.
+
+        `accept` still returns it.
+        """
+        ...
+
+    async def find(self, wanted: JobFilter, *, limit: int, after: str | None = None) -> Page[Job]:
         """Jobs newest first. Raises InvalidRequest when `after` is no job's id."""
         ...
 
@@ -235,6 +260,10 @@ class Claims(Protocol):
 
     async def result(self, request_id: str) -> bytes | None:
         """The answer of the attempt that succeeded."""
+        ...
+
+    async def forget(self, request_id: str) -> None:
+        """Delete what is kept of a request that has ended."""
         ...
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, cast
 from uuid import uuid4
@@ -10,11 +11,11 @@ import msgspec
 from psycopg.types.json import Jsonb
 
 from gateway.domain.errors import Interrupted
-from gateway.domain.inference import Attempt, Status
+from gateway.domain.inference import Attempt
 from gateway.domain.jobs import Job
 from gateway.ids import parse_id
 from gateway.storage.paging import no_such_page, page_of
-from gateway.storage.ports import Page
+from gateway.storage.ports import JobFilter, Page
 from gateway.storage.postgres.database import Database
 from gateway.storage.postgres.named import Q
 from gateway.storage.postgres.rows import job_of, job_row
@@ -50,9 +51,17 @@ class PostgresJobs:
         row = None if uuid is None else await self._database.row(Q.jobs.get, {"id": uuid})
         return None if row is None else job_of(row)
 
-    async def find(
-        self, *, caller: str | None, status: Status | None, limit: int, after: str | None = None
-    ) -> Page[Job]:
+    async def get_many(self, job_ids: Collection[str]) -> Sequence[Job]:
+        """Those of some jobs that there are."""
+        uuids = [uuid for job_id in job_ids if (uuid := parse_id(job_id)) is not None]
+        return [job_of(row) for row in await self._database.rows(Q.jobs.get_many, {"ids": uuids})]
+
+    async def delete(self, job_id: str) -> bool:
+        """Take a job that has ended out of sight."""
+        uuid = parse_id(job_id)
+        return uuid is not None and await self._database.row(Q.jobs.delete, {"id": uuid}) is not None
+
+    async def find(self, wanted: JobFilter, *, limit: int, after: str | None = None) -> Page[Job]:
         """Jobs newest first. Raises InvalidRequest when `after` is no job's id."""
         last = None if after is None else await self.get(after)
         if after is not None and last is None:
@@ -62,8 +71,12 @@ class PostgresJobs:
             {
                 "after": last.id if last else None,
                 "after_at": last.created_at if last else None,
-                "caller": None if caller is None else storable(caller),
-                "status": status,
+                "caller": None if wanted.caller is None else storable(wanted.caller),
+                "status": wanted.status,
+                "endpoint": wanted.endpoint,
+                "model": None if wanted.model is None else storable(wanted.model),
+                "since": wanted.since,
+                "until": wanted.until,
                 "limit": limit + 1,
             },
             prepare=False,
@@ -112,3 +125,8 @@ class PostgresClaims:
         uuid = parse_id(request_id)
         row = None if uuid is None else await self._database.row(Q.claims.result, {"request_id": uuid})
         return None if row is None else row["answer"]
+
+    async def forget(self, request_id: str) -> None:
+        """Delete what is kept of a request."""
+        if uuid := parse_id(request_id):
+            await self._database.rows(Q.claims.forget, {"request_id": uuid})

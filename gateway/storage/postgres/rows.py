@@ -119,6 +119,8 @@ def job_row(job: Job) -> dict[str, object]:
         "metadata": job.metadata,
         "trace_id": job.trace_id,
         "fingerprint": job.fingerprint,
+        "priority": job.priority,
+        "not_before": job.not_before,
         **dict.fromkeys(_SELDOM),
         **_usage_columns(job.usage),
         **_failure_columns(job.failure),
@@ -209,6 +211,9 @@ def job_of(row: Row) -> Job:
         metadata=row["metadata"],
         trace_id=row["trace_id"],
         fingerprint=row["fingerprint"],
+        priority=row["priority"],
+        not_before=row["not_before"],
+        deleted_at=row["deleted_at"],
     )
 
 

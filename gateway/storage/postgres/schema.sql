@@ -224,7 +224,10 @@ CREATE TABLE jobs (
     image_input_tokens     bigint,
     image_output_tokens    bigint,
     images                 bigint,
-    audio_seconds          double precision
+    audio_seconds          double precision,
+    priority               smallint NOT NULL DEFAULT 3 CHECK (priority BETWEEN 1 AND 5),
+    not_before             timestamptz,
+    deleted_at             timestamptz
 );
 
 CREATE INDEX jobs_created ON jobs (created_at, id);

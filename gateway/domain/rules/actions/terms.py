@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from gateway.domain.inference import Durability
+from gateway.domain.inference import PRIORITIES, Durability
 from gateway.domain.rules.course import Course
 from gateway.domain.rules.decision import Step, Terms
 from gateway.domain.rules.reading import DURATION, NUMBER, SOME, TRUTH, USD, Kind, Reader, word_of
@@ -13,6 +13,7 @@ from gateway.domain.tags import parse_tags
 
 _DURABILITIES = word_of(Durability.OVERLAPPED.value, Durability.START_FIRST.value)
 _MOST_ATTEMPTS = 20
+_LEAST_WEIGHT, _MOST_WEIGHT = 0.001, 1000  # the engine takes no others
 
 
 def _attempts(raw: Any) -> int:
@@ -29,6 +30,22 @@ def _factor(raw: Any) -> float:
     return found
 
 
+def _priority(raw: Any) -> int:
+    found = SOME.read(raw)
+    if found not in PRIORITIES:
+        raise ValueError("not from 1 to 5")
+    return found
+
+
+def _weight(raw: Any) -> float:
+    found = NUMBER.read(raw)
+    if not _LEAST_WEIGHT <= found <= _MOST_WEIGHT:
+        raise ValueError("not from 0.001 to 1000")
+    return found
+
+
+_PRIORITY = Kind("a priority from 1, which goes first, to 5", _priority, int)
+_WEIGHT = Kind("a weight from 0.001 to 1000 such as 2", _weight, NUMBER.show)
 _ATTEMPTS = Kind(f"a number of attempts from 1 to {_MOST_ATTEMPTS}", _attempts, int)
 _FACTOR = Kind("a factor from 1 to 10 such as 2", _factor, NUMBER.show)
 
@@ -71,11 +88,26 @@ def read_terms(reader: Reader, *, also: bool) -> Terms:
     durability = reader.optional("durability", _DURABILITIES) if also else None
     past = reader.optional("past_content_filter", TRUTH)
     log_content = reader.optional("log_content", TRUTH) if also else None
+    priority = reader.optional("priority", _PRIORITY) if also else None
+    weight = reader.optional("weight", _WEIGHT) if also else None
     tags = _read_tags(reader) if also and "tags" in reader else {}
     known = ("attempts", "deadline", "cost_limit_usd", "backoff", "past_content_filter")
     reader.finish(*known)
     reader.nonempty("attempts = 3")
-    return Terms(durability, attempts, deadline, cost, initial, factor, longest, log_content, tags, past)
+    return Terms(
+        durability=durability,
+        attempts=attempts,
+        deadline=deadline,
+        cost_limit_usd=cost,
+        backoff_initial=initial,
+        backoff_factor=factor,
+        backoff_max=longest,
+        log_content=log_content,
+        priority=priority,
+        weight=weight,
+        tags=tags,
+        past_content_filter=past,
+    )
 
 
 def _read_tags(reader: Reader) -> dict[str, str]:

@@ -34,6 +34,10 @@ SELECT answer FROM claims
  ORDER BY number DESC
  LIMIT 1;
 
+-- name: forget
+-- Deletes the answers of a request that was deleted.
+DELETE FROM claims WHERE request_id = %(request_id)s;
+
 -- name: expire
 -- Deletes some answers that were kept before a moment, and claims that nobody ever answered or gave up.
 DELETE FROM claims WHERE (request_id, number) IN (
