@@ -63,9 +63,8 @@ class Webhooks:
         self._https_only = own.https_only
         self._private = own.allow_private_networks
         guard = Guard(allow_private=self._private, look_up=look_up, setting=PRIVATE)
-        limits = httpx2.Limits(
-            max_connections=settings.concurrency, max_keepalive_connections=32, keepalive_expiry=10.0
-        )
+        # Without a bound: tries are counted where they begin, and none is to wait for connections of those who hang.
+        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=32, keepalive_expiry=10.0)
         self._http = Http1(_tls(own.tls_ca), limits, guard.look_up)
 
     async def deliver(self, notice: Notice) -> int | None:

@@ -7,7 +7,8 @@ import json
 import re
 from collections.abc import Generator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
+from time import sleep
 from typing import Any
 
 import nats
@@ -28,6 +29,7 @@ class Hook(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.answers: list[int] = []
         self.arrived: list[tuple[dict[str, str], bytes]] = []
+        self.hangs, self.hung = Event(), Event()
 
     @property
     def url(self) -> str:
@@ -40,6 +42,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
+        if self.server.hangs.is_set():
+            self.server.hung.set()
+            sleep(60)
+            return
         self.server.arrived.append(({name.lower(): value for name, value in self.headers.items()}, body))
         self.send_response(self.server.answers.pop(0) if self.server.answers else 204)
         self.end_headers()
@@ -51,6 +57,7 @@ class _Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def hook() -> Generator[Hook]:
     made = Hook()
+    made.daemon_threads = True
     thread = Thread(target=made.serve_forever, daemon=True)
     thread.start()
     yield made
@@ -59,14 +66,16 @@ def hook() -> Generator[Hook]:
     made.server_close()
 
 
-def told(person: Person, job_id: str, channel: str, outcome: str = "delivered") -> list[dict[str, Any]]:
+def told(
+    person: Person, job_id: str, channel: str, outcome: str = "delivered", within: float = 30.0
+) -> list[dict[str, Any]]:
     """The tries by a channel, once the last of them ended so."""
 
     def over() -> list[dict[str, Any]] | None:
         tries = [each for each in person.job(job_id)["deliveries"] if each["channel"] == channel]
         return tries if tries and tries[-1]["outcome"] == outcome else None
 
-    return until(over, within=30.0, every=0.2)
+    return until(over, within, every=0.2)
 
 
 async def _read(url: str, subject: str) -> list[Any]:
@@ -176,6 +185,19 @@ def test_while_nats_is_away_nothing_is_lost(agent: Person, stack: Stack):
     assert tries[-1]["number"] == len(tries) >= 2
     arrived = messages(stack, "agents.agent.later")
     assert [m.headers["Nats-Msg-Id"] for m in arrived] == ["evt_" + job["id"].replace("-", "")]
+
+
+def test_a_worker_that_dies_while_it_tells_leaves_it_to_the_next(agent: Person, stack: Stack, hook: Hook):
+    hook.hangs.set()
+    made = agent.hand_over("ok", deliver={"webhook": {"url": hook.url, "secret": SECRET}})
+    assert hook.hung.wait(20)
+    stack.kill("worker")
+    hook.hangs.clear()
+    job = agent.ended(made.json()["id"])
+    assert job["status"] == "completed"
+    tries = told(agent, job["id"], "webhook", within=60.0)
+    assert tries[-1]["status"] == 204
+    assert [headers["webhook-id"] for headers, _ in hook.arrived] == ["evt_" + job["id"].replace("-", "")]
 
 
 def test_no_secret_stands_in_the_database_or_in_a_history(agent: Person, stack: Stack, hook: Hook):
