@@ -21,6 +21,7 @@ from zlib import crc32
 import msgspec
 
 from gateway.providers.scripted.dialect import Asked, Unreadable, pieces, usage_of
+from gateway.providers.scripted.messages import MESSAGES
 from gateway.providers.scripted.plan import JSON, Plan
 from gateway.providers.scripted.script import Script
 from gateway.providers.scripted.server import serve
@@ -57,6 +58,11 @@ def message(name: bytes, payload: bytes, kind: bytes = b"event") -> bytes:
 def event(name: str, **fields: Any) -> bytes:
     """An event of ConverseStream, padded as they are."""
     return message(name.encode(), msgspec.json.encode(fields | {"p": "abcdefghij"}))
+
+
+def chunk(inner: bytes) -> bytes:
+    """An event of InvokeModelWithResponseStream: the model's own, in base64."""
+    return message(b"chunk", msgspec.json.encode({"bytes": base64.b64encode(inner).decode(), "p": "abc"}))
 
 
 def exception(name: str, text: str) -> bytes:
@@ -116,6 +122,10 @@ class Converse:
         model, method = unquote(target[1].decode()), target[2]
         key = headers.get(b"authorization", b"").decode("latin-1").removeprefix("Bearer ")
         sent = msgspec.json.decode(body)
+        if method.startswith(b"invoke") and "anthropic." in model:
+            assert sent["anthropic_version"] == "bedrock-2023-05-31"
+            assert not {"model", "stream"} & sent.keys()
+            return Asked(model, method != b"invoke", _MESSAGES, key), None
         if method.startswith(b"invoke"):
             return _invoked(model, method, sent, key)
         if not isinstance(sent.get("messages"), list):
@@ -147,6 +157,8 @@ class Converse:
     def whole(self, script: Script, asked: Asked) -> bytes:
         if asked.model.startswith("invoked:"):
             return base64.b64decode(asked.model.removeprefix("invoked:"))
+        if asked.include_usage is _MESSAGES:
+            return MESSAGES.whole(script, asked)
         content: list[dict[str, Any]] = [{"text": "".join(pieces(script))}]
         if script.tool_calls:
             content = [{"toolUse": {"toolUseId": "call_scripted", "name": "get_weather", "input": _CITY}}]
@@ -158,6 +170,9 @@ class Converse:
         return msgspec.json.encode(answer | _usage(script))
 
     def events(self, script: Script, asked: Asked) -> list[bytes]:
+        if asked.include_usage is _MESSAGES:
+            said = (each.partition(b"data: ")[2].strip() for each in MESSAGES.events(script, asked))
+            return [chunk(each) for each in said]
         found = [event("messageStart", role="assistant")]
         if script.tool_calls:
             start = {"toolUse": {"toolUseId": "call_scripted", "name": "get_weather"}}
@@ -184,6 +199,8 @@ class Converse:
         return message(b"internalServerException", error, b"exception")
 
 
+_MESSAGES = True
+"""Marks what InvokeModel is asked in Anthropic's own dialect."""
 _CITY = {"city": "Zürich"}
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -23,9 +23,7 @@ from gateway.providers.ports import Call, Event, Provider
 from gateway.providers.scripted.client import Scripted
 from gateway.providers.scripted.script import FAILURES, Script
 from gateway.settings import Providers
-from tests.contracts.bedrock import bedrock
-from tests.contracts.gemini import gemini
-from tests.contracts.messages import messages
+from tests.contracts.doubles import TRANSLATING
 from tests.contracts.upstreams import (
     Inside,
     Seen,
@@ -68,14 +66,6 @@ class Bench:
 def upstream() -> Generator[Served]:
     with served() as running:
         yield running
-
-
-# Providers that carry chat over to a wire of their upstream's own, with the double that speaks it.
-TRANSLATING: dict[str, Callable[[], AbstractAsyncContextManager[tuple[Inside, str]]]] = {
-    "anthropic": messages,
-    "bedrock": bedrock,
-    "gemini": gemini,
-}
 
 
 @asynccontextmanager

@@ -13,20 +13,26 @@ from gateway.domain.operations import Operation
 from gateway.domain.registry import Model
 from gateway.domain.secret import Secret
 from gateway.providers import headers
-from gateway.providers.bedrock import asked, embeddings, wire
+from gateway.providers.bedrock import asked, embeddings, frames, messages, wire
 from gateway.providers.bedrock.answered import Answered
-from gateway.providers.bedrock.frames import messages
 from gateway.providers.bedrock.options import base_url_of, region_of
 from gateway.providers.bedrock.signing import signed
 from gateway.providers.credentials import Credentials
 from gateway.providers.http import Answer, Deadlines, Pool, address, post
-from gateway.providers.hub.course import complete, events
+from gateway.providers.hub.course import Speech, complete, events
 from gateway.providers.ports import Call, Event, Reply
+from gateway.providers.wire import Reading
 from gateway.settings import Providers
 
-_SPOKEN: Final = frozenset({Operation.CHAT, Operation.EMBEDDINGS})
 _BESIDE: Final = 4
 """Calls at once for the texts of one request, where a model takes one text a call."""
+
+
+def _sent(call: Call) -> tuple[bytes, tuple[str, ...], str, str]:
+    """A body, what could not be carried over, and the method of a stream and of a whole answer."""
+    if call.operation is Operation.MESSAGES:
+        return messages.outgoing(call), (), "invoke-with-response-stream", "invoke"
+    return *asked.carried(call), "converse-stream", "converse"
 
 
 class Bedrock:
@@ -39,29 +45,29 @@ class Bedrock:
         self._credentials = credentials or Credentials()
 
     def speaks(self, operation: Operation, model: Model) -> bool:
-        """Chat and embeddings."""
-        del model
-        return operation in _SPOKEN
+        """Chat and embeddings, and Anthropic's messages with its models."""
+        if operation is Operation.MESSAGES:
+            return wire.is_anthropic(model.upstream_model)
+        return operation in (Operation.CHAT, Operation.EMBEDDINGS)
 
     async def complete(self, call: Call) -> Reply:
         """Make the call and wait for the whole answer."""
         secret = self._secret(call)
         if call.operation is Operation.EMBEDDINGS:
             return await self._embed(call, secret)
-        content, dropped = asked.carried(call)
-        async with await self._ask(call, "converse", content, secret) as answer:
-            speech = Answered(call, int(time.time()), secret, dropped, answer.request_id)
-            return await complete(answer, speech, self._limit)
+        content, dropped, _, method = _sent(call)
+        async with await self._ask(call, method, content, secret) as answer:
+            return await complete(answer, self._speech(call, secret, dropped, answer), self._limit)
 
     async def stream(self, call: Call) -> AsyncGenerator[Event]:
         """Make the call and yield its events as they come."""
-        if call.operation is not Operation.CHAT:
+        if call.operation is Operation.EMBEDDINGS:
             raise UpstreamNotFound(detail=f"{call.operation} is not streamed")
         secret = self._secret(call)
-        content, dropped = asked.carried(call)
-        async with await self._ask(call, "converse-stream", content, secret) as answer:
-            speech = Answered(call, int(time.time()), secret, dropped, answer.request_id)
-            async with aclosing(events(answer, speech, self._limit, messages)) as found:
+        content, dropped, method, _ = _sent(call)
+        async with await self._ask(call, method, content, secret) as answer:
+            speech = self._speech(call, secret, dropped, answer)
+            async with aclosing(events(answer, speech, self._limit, frames.messages)) as found:
                 async for event in found:
                     yield event
 
@@ -71,6 +77,11 @@ class Bedrock:
 
     def _secret(self, call: Call) -> Secret | None:
         return self._credentials.secret_of(call.model, base_url_of(call.model.options))
+
+    def _speech(self, call: Call, secret: Secret | None, dropped: tuple[str, ...], answer: Answer) -> Speech:
+        if call.operation is Operation.MESSAGES:
+            return messages.Passed(Reading(self._limit, secret=secret), answer.request_id)
+        return Answered(call, int(time.time()), secret, dropped, answer.request_id)
 
     async def _embed(self, call: Call, secret: Secret | None) -> Reply:
         sent = embeddings.carried(call)

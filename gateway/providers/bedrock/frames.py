@@ -50,11 +50,15 @@ class Decoder:
             except _BROKEN as error:
                 detail = f"the stream is damaged: {type(error).__name__}"
                 raise UpstreamBroken(detail=detail, status=200) from error
-            self._held -= message.prelude.total_length
+            size: int = message.prelude.total_length
+            self._bound(size)
+            self._held -= size
             yield named
-        if self._held > self._limit:
-            detail = f"an event is longer than {self._limit} bytes"
-            raise UpstreamMalformed(detail=detail, status=200)
+        self._bound(self._held)
+
+    def _bound(self, size: int) -> None:
+        if size > self._limit:
+            raise UpstreamMalformed(detail=f"an event is longer than {self._limit} bytes", status=200)
 
     def close(self) -> None:
         """Say that no bytes come any more. Raises UpstreamBroken if a message is not complete."""
