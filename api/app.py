@@ -29,8 +29,9 @@ from api.rest.door import Door
 from api.rest.endpoints import ENDPOINTS
 from api.rest.endpoints import routes as inference_routes
 from api.rest.inference import Means
-from api.rest.openai import conversations, models, responses
+from api.rest.openai import batches, conversations, models, responses
 from api.service.admission import Admission
+from api.service.batches import BatchesService, FilesService
 from api.service.deliveries import DeliveriesService
 from api.service.destinations import Destinations
 from api.service.idempotency import Once
@@ -52,10 +53,13 @@ from api.service.usage import UsageService
 from api.service.webhooks import WebhooksService
 from gateway import VERSION
 from gateway.domain.operations import Operation
+from gateway.filing import Filing
 from gateway.hedge import Hedges
 from gateway.ring import KeyRing
 from gateway.temporal.client import data_converter
 from gateway.wiring import World
+from workflows.batch import RunBatch
+from workflows.policies import batches_queue
 
 _PURPOSE = "One durable gateway between every agent and every language model."
 
@@ -100,11 +104,22 @@ def build_services(world: World) -> Services:
         ),
     )
     responses_service = responses_over(world, inference, jobs_service)
+    filing = Filing(world.store.files, world.store.contents, world.seal)
+    files_service = FilesService(world.store.files, filing, settings.batches)
     return Services(
         inference=inference,
         jobs=jobs_service,
         responses=responses_service,
         conversations=ConversationsService(world.store.conversations, world.responses),
+        files=files_service,
+        batches=BatchesService(
+            files=files_service,
+            batches=world.store.batches,
+            engine=world.engine,
+            seal=world.seal,
+            settings=settings.batches,
+            workflow=lambda batch_id: RunBatch(batch_id, batches_queue(settings.temporal.sync_queue)),
+        ),
         requests=ledger,
         usage=UsageService(world.store.rollups, settings.usage),
         models=ModelsService(world.registry, world.router),
@@ -174,6 +189,8 @@ def build_app(world: World, services: Services, checks: Callable[[], Mapping[str
     app.include_router(rules.router(world.identity, services.rules, settings.api))
     app.include_router(simulations.router(world.identity, services.simulations, settings.api))
     app.include_router(jobs.router(world.identity, services.jobs, services.deliveries, settings.api))
+    app.include_router(batches.files_router(world.identity, services.files, settings.api))
+    app.include_router(batches.batches_router(world.identity, services.batches, settings.api))
     app.include_router(deliveries.router(world.identity, services.deliveries, settings.api))
     app.include_router(webhooks.router(world.identity, services.webhooks, settings.api))
     app.include_router(prices.router(world.identity, services.prices, settings.api))

@@ -19,6 +19,7 @@ from typing_extensions import override
 from api.app import build_app, build_services
 from api.rest.protocol import BoundedHead
 from api.rpc.server import build_server
+from api.service.batches import work_of
 from api.service.inference import InferenceService
 from gateway import telemetry
 from gateway.settings import Settings
@@ -48,7 +49,13 @@ async def serve(settings: Settings) -> None:
     async with open_world(settings) as world:
         services = build_services(world)
         world.keeper.start()
-        workers = partial(caller_workers, settings=settings, hands=hands_of(world), origin=world.origin)
+        workers = partial(
+            caller_workers,
+            settings=settings,
+            hands=hands_of(world),
+            origin=world.origin,
+            batches=work_of(world.store, services.jobs, world.seal, settings),
+        )
         world.engine.watch(workers, [TracingInterceptor()] if telemetry.tracing() else [])
 
         def checks() -> Mapping[str, bool]:

@@ -68,9 +68,20 @@ TWINS = MappingProxyType(
 )
 """By the rpc's full name: method and path, as the route says it (`{name}` for the route's `{name:path}`)."""
 
+_OPENAIS = "OpenAI's own objects, for its SDKs: gRPC has JobsService"
+
 ALONE = MappingProxyType(
     {
         ("POST", "/v1/messages"): "another dialect of Chat and ChatStream; JobsService takes its bodies too",
+        ("POST", "/v1/files"): _OPENAIS,
+        ("GET", "/v1/files"): _OPENAIS,
+        ("GET", "/v1/files/{file_id}"): _OPENAIS,
+        ("GET", "/v1/files/{file_id}/content"): _OPENAIS,
+        ("DELETE", "/v1/files/{file_id}"): _OPENAIS,
+        ("POST", "/v1/batches"): _OPENAIS,
+        ("GET", "/v1/batches"): _OPENAIS,
+        ("GET", "/v1/batches/{batch_id}"): _OPENAIS,
+        ("POST", "/v1/batches/{batch_id}/cancel"): _OPENAIS,
         ("POST", "/v1/messages/count_tokens"): "belongs to that dialect alone",
     }
 )

@@ -15,6 +15,7 @@ from prometheus_client import start_http_server
 from temporalio.contrib.opentelemetry import TracingInterceptor
 
 from gateway import telemetry
+from gateway.filing import Filing, keep_files
 from gateway.settings import Settings, SettingsError, load
 from gateway.storage.upkeep import keep_up, keep_usage
 from gateway.wiring import open_world
@@ -38,8 +39,10 @@ async def work(settings: Settings, ready_file: Path | None) -> None:
         await _first(world.engine.workers_ready.wait(), stop.wait())
         if ready_file is not None and not stop.is_set():
             ready_file.touch()  # noqa: ASYNC240  once, at start
+        filing = Filing(world.store.files, world.store.contents, world.seal)
         tending = [
             asyncio.create_task(keep_up(world.store, settings.jobs.retention), name="upkeep"),
+            asyncio.create_task(keep_files(filing), name="file upkeep"),
             asyncio.create_task(keep_usage(world.store.rollups, settings.usage), name="usage"),
         ]
         telemetry.log.info("worker_ready", origin=world.origin, queue=settings.temporal.jobs_queue)

@@ -63,6 +63,13 @@ SIMULATE: dict[str, Any] = {
 TELL: dict[str, Any] = {"start_to_close_timeout": timedelta(seconds=90), "retry_policy": _ONCE}
 """The first try to tell a caller of its finished job."""
 
+BATCH: dict[str, Any] = {
+    "start_to_close_timeout": timedelta(hours=1),
+    "heartbeat_timeout": timedelta(seconds=15),
+    "retry_policy": _UNTIL_DONE,
+}
+"""Work at a batch: whoever takes it up again goes on where its rows stand."""
+
 DELIVER: dict[str, Any] = {
     "start_to_close_timeout": timedelta(seconds=90),
     "retry_policy": RetryPolicy(
@@ -74,6 +81,11 @@ DELIVER: dict[str, Any] = {
 }
 """Telling a caller of its finished job: ten tries over about a day. A try that fails says itself how soon the next one
 is; these pauses are for those whose process died."""
+
+
+def batches_queue(sync_queue: str) -> str:
+    """The task queue of work at batches: processes that answer callers serve it, since they accept what lines ask."""
+    return f"{sync_queue}-batches"
 
 
 def deliveries_queue(jobs_queue: str) -> str:

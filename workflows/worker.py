@@ -11,6 +11,7 @@ from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from activities.batches import BatchActivities
 from activities.delivery import DeliveryActivities
 from activities.inference import CallerActivities, JobActivities
 from activities.prices import PriceActivities
@@ -19,9 +20,10 @@ from activities.routing import RoutingActivities
 from activities.simulations import SimulationActivities
 from gateway.settings import Settings
 from gateway.temporal.client import process_queue
+from workflows.batch import BatchWorkflow
 from workflows.delivery import DeliverWorkflow
 from workflows.inference import InferenceWorkflow
-from workflows.policies import deliveries_queue
+from workflows.policies import batches_queue, deliveries_queue
 from workflows.reprice import RepriceWorkflow
 from workflows.simulate import SimulateWorkflow
 
@@ -38,6 +40,9 @@ _PASSED = (
     "prometheus_client",
     "opentelemetry",
 )
+
+
+_BATCHES = 16  # at once in one process
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +92,13 @@ def runner(*, sandbox: bool) -> WorkflowRunner:
     )
 
 
-def caller_workers(client: Client, settings: Settings, hands: Hands, origin: str) -> Sequence[Worker]:
-    """For a process that answers callers: their workflows, and the queue by which others reach its connections."""
+def caller_workers(
+    client: Client, settings: Settings, hands: Hands, origin: str, batches: BatchActivities | None = None
+) -> Sequence[Worker]:
+    """For a process that answers callers: their workflows, and the queue by which others reach its connections.
+
+    `batches` is the work at batches, if this process does any.
+    """
     temporal = settings.temporal
     grace = timedelta(seconds=5)
     answers = Worker(
@@ -113,7 +123,18 @@ def caller_workers(client: Client, settings: Settings, hands: Hands, origin: str
         max_concurrent_activity_task_polls=1,
         graceful_shutdown_timeout=grace,
     )
-    return [answers, connections]
+    if batches is None:
+        return [answers, connections]
+    filed = Worker(
+        client,
+        task_queue=batches_queue(temporal.sync_queue),
+        activities=[batches.check, batches.run, batches.file],
+        max_concurrent_activities=_BATCHES,
+        max_concurrent_activity_task_polls=1,
+        max_heartbeat_throttle_interval=timedelta(seconds=5),
+        graceful_shutdown_timeout=timedelta(0),  # what is cut off goes on in another process
+    )
+    return [answers, connections, filed]
 
 
 def job_workers(client: Client, settings: Settings, hands: Hands) -> Sequence[Worker]:
@@ -122,7 +143,7 @@ def job_workers(client: Client, settings: Settings, hands: Hands) -> Sequence[Wo
     jobs = Worker(
         client,
         task_queue=temporal.jobs_queue,
-        workflows=[InferenceWorkflow, DeliverWorkflow, RepriceWorkflow, SimulateWorkflow],
+        workflows=[InferenceWorkflow, DeliverWorkflow, BatchWorkflow, RepriceWorkflow, SimulateWorkflow],
         activities=[*hands.local, *hands.apart],
         workflow_runner=runner(sandbox=temporal.sandbox),
         debug_mode=not temporal.sandbox,  # on the event loop, without threads: see docs/decisions/0011

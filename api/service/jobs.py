@@ -217,6 +217,11 @@ class JobsService:
         await self._streams.delete(job.id)
         await self._jobs.delete(job.id)
 
+    async def end(self, job_id: str) -> None:
+        """Ask for the end of a job that the gateway began itself. Raises JobFinished, EngineUnavailable."""
+        if not await self._engine.cancel(job_id):
+            raise JobFinished
+
     async def find(self, caller: Caller, wanted: JobFilter, *, limit: int, after: str | None) -> Page[Job]:
         """The caller's jobs, newest first; everyone's, or whose are asked for, with the right `jobs.all`."""
         if after is not None and parse_id(after) is None:

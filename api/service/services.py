@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from api.service.batches import BatchesService, FilesService
 from api.service.deliveries import DeliveriesService
 from api.service.inference import InferenceService
 from api.service.jobs import JobsService
@@ -26,6 +27,8 @@ class Services:
 
     inference: InferenceService
     jobs: JobsService
+    files: FilesService
+    batches: BatchesService
     requests: RequestsService
     usage: UsageService
     models: ModelsService

@@ -192,6 +192,42 @@ class RequestNotFound(GatewayError):
     code = "request_not_found"
 
 
+class FileNotFound(GatewayError):
+    """There is no such file, or it is not yours."""
+
+    code = "file_not_found"
+
+
+class FileUnreadable(GatewayError):
+    """The file can no longer be read: it was sealed with a key that is gone, or a part of it is lost."""
+
+    code = "file_unreadable"
+
+
+class BatchNotFound(GatewayError):
+    """There is no such batch, or it is not yours."""
+
+    code = "batch_not_found"
+
+
+class BatchEnded(GatewayError):
+    """The batch has ended already."""
+
+    code = "batch_ended"
+
+
+class BatchExpired(GatewayError):
+    """This request could not be executed before the completion window expired."""
+
+    code = "batch_expired"
+
+
+class BatchCancelled(GatewayError):
+    """This request was not executed because its batch was cancelled."""
+
+    code = "batch_cancelled"
+
+
 class JobNotFinished(GatewayError):
     """The job has no result yet. Ask again later, or watch the job."""
 

@@ -8,6 +8,7 @@ from gateway.settings.hocon import Document, line_of, place_of, read_document, r
 from gateway.settings.loading import CONFIG, ROOT, load
 from gateway.settings.model import (
     Api,
+    BatchesSettings,
     BreakerSettings,
     CredentialKeys,
     Credentials,
@@ -45,6 +46,7 @@ __all__ = [
     "CONFIG",
     "ROOT",
     "Api",
+    "BatchesSettings",
     "BreakerSettings",
     "CredentialKeys",
     "Credentials",

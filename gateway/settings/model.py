@@ -460,6 +460,17 @@ class Local(Section):
     ports: LocalPorts = LocalPorts()
 
 
+class BatchesSettings(Section):
+    """Files that callers hand over, and batches of requests."""
+
+    max_file: Size = 200 * MIB
+    max_lines: Count = 50_000
+    max_line: Size = MIB
+    at_once: Count = 32
+    window: Timeout = timedelta(hours=24)
+    keep_files: Timeout = timedelta(days=30)
+
+
 class Settings(BaseSettings):
     """Everything that can be set: `load` reads it from files and environment; by hand it has the defaults."""
 
@@ -471,6 +482,7 @@ class Settings(BaseSettings):
     jobs: Jobs = Jobs()
     idempotency: IdempotencySettings = IdempotencySettings()
     responses: ResponsesSettings = ResponsesSettings()
+    batches: BatchesSettings = BatchesSettings()
     temporal: Temporal = Temporal()
     postgres: Postgres = Postgres()
     storage: Storage = Storage()

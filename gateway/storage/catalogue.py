@@ -13,12 +13,15 @@ from gateway.storage.changes import ChangesByNoun
 from gateway.storage.memory import MemoryStore
 from gateway.storage.ports import (
     Audit,
+    Batches,
     Blobs,
     Buckets,
     Changes,
     Claims,
+    Contents,
     Conversations,
     Deliveries,
+    Files,
     Idempotency,
     Jobs,
     Keys,
@@ -68,6 +71,9 @@ class PortByPort:
     idempotency: Idempotency
     keys: Keys
     blobs: Blobs
+    files: Files
+    contents: Contents
+    batches: Batches
     streams: StreamLog
     responses: Responses
     conversations: Conversations
@@ -136,6 +142,9 @@ async def open_store(settings: Settings) -> Store:
         idempotency=opened[chosen.claims].idempotency,
         keys=opened[chosen.keys].keys,
         blobs=opened[chosen.claims].blobs,
+        files=opened[chosen.requests].files,
+        contents=opened[chosen.requests].contents,
+        batches=opened[chosen.requests].batches,
         streams=opened[chosen.claims].streams,
         responses=opened[chosen.claims].responses,
         conversations=opened[chosen.claims].conversations,

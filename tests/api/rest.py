@@ -16,7 +16,7 @@ import uvicorn
 from api.app import build_app
 from api.serve import _config
 from gateway.domain.rules import parse
-from gateway.settings import Api, Fallback, Health, Inference, Settings, Temporal
+from gateway.settings import Api, BatchesSettings, Fallback, Health, Inference, Settings, Temporal
 from tests.api.rpc import until
 from tests.api.world import KEY, World, a_world, registry
 
@@ -31,6 +31,7 @@ def a_quick_world(
     health: Health | None = None,
     rules: Mapping[str, Any] | None = None,
     claudes_at: str | None = None,
+    batches: BatchesSettings | None = None,
     **inference: Any,
 ) -> World:
     """A world whose settings differ in these, and whose retries come soon; `rules` as their text says them."""
@@ -40,6 +41,7 @@ def a_quick_world(
         api=Api(grpc_port=0, **(api or {})),
         temporal=temporal or Temporal(),
         health=health or Health(),
+        batches=batches or BatchesSettings(),
     )
     return a_world(settings, None if rules is None else parse(rules), claudes_at=claudes_at)
 

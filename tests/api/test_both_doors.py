@@ -263,9 +263,16 @@ async def same_error(mistake: Mistake) -> str:
         return response.text
 
 
+_FILES = "OpenAI's own objects have one door: tests/api/test_batches.py"
 _ONE_DOOR_ONLY = {
     "invalid_json": "a message of gRPC is no JSON: what cannot be read is invalid_request",
     "field_not_supported": "needs a model of another dialect: tests of the dialects",
+    "file_not_found": _FILES,
+    "file_unreadable": _FILES,
+    "batch_not_found": _FILES,
+    "batch_ended": _FILES,
+    "batch_expired": _FILES,
+    "batch_cancelled": _FILES,
     "invalid_host": "gRPC has no Host",
     "body_too_large": "gRPC's own limit ends such a call before our door",
     "body_timeout": "gRPC brings whole messages only",

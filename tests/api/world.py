@@ -17,10 +17,12 @@ import grpc
 import msgspec
 from temporalio.testing import ActivityEnvironment
 
+from activities.batches import BatchActivities
 from activities.prices import End, PriceActivities, Reprice, Step
 from activities.simulations import Health, Simulate, SimulationActivities
 from api.rpc.server import build_server
 from api.service.admission import Admission
+from api.service.batches import BatchesService, FilesService, work_of
 from api.service.deliveries import DeliveriesService
 from api.service.destinations import Destinations
 from api.service.idempotency import Once
@@ -54,6 +56,7 @@ from gateway.domain.rules import RuleSet
 from gateway.domain.secret import Secret
 from gateway.drive import drive
 from gateway.exchange import Exchanges
+from gateway.filing import Filing
 from gateway.hedge import Hedges
 from gateway.jobcalls import JobCalls
 from gateway.limiter import Concurrency, Gate, Limiter
@@ -71,6 +74,7 @@ from gateway.seal import Seal
 from gateway.settings import Api, Inference, Settings
 from gateway.storage.memory import MemoryStore
 from tests.builders import RuleReader, a_caller, a_desk, a_keeper, a_model, a_registry, a_router, an_admin
+from workflows.batch import RunBatch
 
 KEY, OTHER, ADMIN, POWERLESS = "sk-agent", "sk-other", "sk-admin", "sk-powerless"
 CALLERS = {
@@ -118,6 +122,9 @@ class Engine:
         self.repricing.set()
         self.simulating = asyncio.Event()  # cleared, simulations stand still
         self.simulating.set()
+        self.batches: BatchActivities | None = None
+        self.batching = asyncio.Event()  # cleared, batches stand still
+        self.batching.set()
         self._exchanges = exchanges
         self._attempts = attempts
         self._recorder = recorder
@@ -146,7 +153,7 @@ class Engine:
         if anew:
             self.delivered.append(argument)
             return True
-        story = {"Reprice": self._reprice, "Simulate": self._simulate}[workflow]
+        story = {"Reprice": self._reprice, "Simulate": self._simulate, "Batch": self._batch}[workflow]
         if id_ in self._running:
             return False
         self._running[id_] = asyncio.create_task(story(argument))
@@ -175,6 +182,14 @@ class Engine:
             self._store.simulations, RuleReader(), registry, health, timedelta(seconds=1), processes=1
         )
         await ActivityEnvironment().run(hands.simulate, Simulate(simulation_id))
+
+    async def _batch(self, asked: RunBatch) -> None:
+        assert self.batches is not None
+        await self.batching.wait()
+        if await ActivityEnvironment().run(self.batches.check, asked.id):
+            while not await ActivityEnvironment().run(self.batches.run, asked.id):
+                pass
+            await ActivityEnvironment().run(self.batches.file, asked.id)
 
     async def cancel(self, workflow_id: str) -> bool:
         """Cancel a job, or a repricing."""
@@ -380,6 +395,8 @@ def a_world(
         catch_up=table.reload,
         lookup=lambda model: Unpublished(f"nobody publishes a price of {model.name}"),
     )
+    engine.batches = work_of(store, jobs, Seal(None), settings)
+    files = FilesService(store.files, Filing(store.files, store.contents, Seal(None)), settings.batches)
     tried = RulesService(store.rules, texts, router, ledger, vitals.facts)
     return World(
         settings=settings,
@@ -393,6 +410,15 @@ def a_world(
             jobs=jobs,
             responses=responses,
             conversations=ConversationsService(store.conversations, keeper),
+            files=files,
+            batches=BatchesService(
+                files=files,
+                batches=store.batches,
+                engine=engine,
+                seal=Seal(None),
+                settings=settings.batches,
+                workflow=lambda batch_id: RunBatch(batch_id, "nowhere"),
+            ),
             requests=ledger,
             usage=UsageService(store.rollups, settings.usage),
             models=ModelsService(lambda: models, router),

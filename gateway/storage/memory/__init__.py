@@ -14,6 +14,7 @@ from gateway.domain.inference import Attempt, InferenceRequest, Mode, Settlement
 from gateway.domain.jobs import Job, job_of
 from gateway.domain.repricing import Correction, Place
 from gateway.ids import moment_in, parse_id
+from gateway.storage.memory.batches import MemoryBatches, MemoryContents, MemoryFiles
 from gateway.storage.memory.changes import MemoryChanges
 from gateway.storage.memory.deliveries import MemoryDeliveries, MemoryWebhookSecrets
 from gateway.storage.memory.idempotency import MemoryIdempotency
@@ -420,6 +421,9 @@ class MemoryStore:
         self.claims = MemoryClaims()
         self.idempotency = MemoryIdempotency()
         self.keys = MemoryKeys()
+        self.files = MemoryFiles()
+        self.contents = MemoryContents(self.files)
+        self.batches = MemoryBatches(self.jobs.get)
         self.blobs = MemoryBlobs()
         self.streams = MemoryStreamLog()
         self.responses = MemoryResponses()
@@ -452,6 +456,7 @@ class MemoryStore:
         gone = len(jobs) + self.claims.expire(jobs) + self.deliveries.forget(jobs)
         gone += self.buckets.expire() + self.idempotency.expire()
         gone += self.simulations.expire(before) + self.streams.expire(before)
+        gone += await self.batches.expire(before)
         return gone + await self.responses.expire(datetime.now(UTC))
 
     async def close(self) -> None:

@@ -12,6 +12,7 @@ from gateway.domain.identity import Budget, Caller, Key, Right
 from gateway.domain.inference import Attempt, InferenceRequest, Settlement, Status
 from gateway.domain.jobs import Job
 from gateway.domain.rules import Decision
+from gateway.storage.ports.batches import Batches, BatchLine, Contents, FileFilter, Files, LineState
 from gateway.storage.ports.changes import Changes
 from gateway.storage.ports.deliveries import Deliveries, WebhookSecrets
 from gateway.storage.ports.idempotency import Idempotency, KeyClaim, KeyHeld, KeyState
@@ -45,17 +46,22 @@ from gateway.storage.ports.usage import Rollups
 
 __all__ = [
     "Audit",
+    "BatchLine",
+    "Batches",
     "Blobs",
     "Buckets",
     "Change",
     "Changes",
     "Claims",
+    "Contents",
     "Conversation",
     "Conversations",
     "Deliveries",
     "Draw",
     "Drawn",
     "Entry",
+    "FileFilter",
+    "Files",
     "Heard",
     "Held",
     "History",
@@ -71,6 +77,7 @@ __all__ = [
     "KeyState",
     "Keys",
     "Line",
+    "LineState",
     "LiveFeed",
     "ModelFilter",
     "Models",
@@ -340,6 +347,21 @@ class Store(Protocol):
     @property
     def idempotency(self) -> Idempotency:
         """What came of requests by their Idempotency-Keys."""
+        ...
+
+    @property
+    def files(self) -> Files:
+        """What is known of callers' files."""
+        ...
+
+    @property
+    def contents(self) -> Contents:
+        """Their content, sealed."""
+        ...
+
+    @property
+    def batches(self) -> Batches:
+        """Batches; their store is that of the jobs."""
         ...
 
     @property

@@ -7,6 +7,7 @@ from typing import Final
 
 from gateway.domain.errors import StorageUnavailable
 from gateway.settings import Postgres
+from gateway.storage.postgres.batches import PostgresBatches, PostgresContents, PostgresFiles
 from gateway.storage.postgres.blobs import PostgresBlobs
 from gateway.storage.postgres.changes import PostgresChanges
 from gateway.storage.postgres.database import Database
@@ -42,6 +43,9 @@ class PostgresStore:
         self.idempotency = PostgresIdempotency(database)
         self.keys = PostgresKeys(database)
         self.blobs = PostgresBlobs(database)
+        self.files = PostgresFiles(database)
+        self.contents = PostgresContents(database)
+        self.batches = PostgresBatches(database)
         self.streams = PostgresStreamLog(database)
         self.responses = PostgresResponses(database)
         self.conversations = PostgresConversations(database)
@@ -83,6 +87,7 @@ class PostgresStore:
             Q.limits.expire,
             Q.simulations.expire,
             Q.streams.expire,
+            Q.batches.expire,
             Q.deliveries.expire,
             Q.webhooks.expire,
         )
