@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 from api.errors import TABLE
@@ -18,6 +19,7 @@ from gateway.providers.dialects.bridges import HERE
 from gateway.providers.offered import operations_of
 from gateway.settings import Providers
 from tests.api.failures import BOTH, ESTIMATED, NOTHING, ROWS, TOLD, Row
+from tests.house.features import ASKED, found
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -139,9 +141,21 @@ def _failure(row: Row) -> Iterable[str]:
     )
 
 
+def features(operation: Operation) -> str:
+    """Which features of an endpoint reach which provider."""
+    rows = found()[operation]
+    return table(
+        ("", *(f"`{name}`" for name in ASKED)),
+        ((name, *(each[of] for of in ASKED)) for name, each in rows.items()),
+    )
+
+
 TABLES: Mapping[tuple[str, str], Callable[[], str]] = {
     ("providers.md", "flavours"): flavours,
     ("providers.md", "operations"): operations,
+    ("providers.md", "features of chat"): partial(features, Operation.CHAT),
+    ("providers.md", "features of messages"): partial(features, Operation.MESSAGES),
+    ("providers.md", "features of responses"): partial(features, Operation.RESPONSES),
     ("failures.md", "failures"): failures,
 }
 
