@@ -182,7 +182,7 @@ def build_app(world: World, services: Services, checks: Callable[[], Mapping[str
     means = Means(world.identity, services.inference, services.jobs, services.responses, settings.api)
     app.router.routes.extend(inference_routes(means))
     app.include_router(models.router(world.identity, services.models))
-    app.include_router(responses.router(world.identity, services.responses))
+    app.include_router(responses.router(world.identity, services.responses, settings.api))
     app.include_router(conversations.router(world.identity, services.conversations, settings.api))
     app.include_router(live.router(world.identity, services.live))
     app.include_router(registry.router(world.identity, services.registry, settings.api))

@@ -60,9 +60,13 @@ class ResponseKeeper:
         """Items as they are kept."""
         return tuple(Item(str(item["id"]), self._seal.seal(msgspec.json.encode(item))) for item in items)
 
+    def unpacked(self, item: Item) -> bytes:
+        """The JSON of a kept item."""
+        return self._seal.open(item.data)
+
     def item(self, item: Item) -> dict[str, Any]:
         """A kept item."""
-        return msgspec.json.decode(self._seal.open(item.data))
+        return msgspec.json.decode(self.unpacked(item))
 
     async def keep(
         self,

@@ -152,7 +152,7 @@ class ResponsesSettings(Section):
 
     retention: Timeout = timedelta(days=30)
     on_disconnect: Literal["finish", "cancel"] = "finish"
-    max_history: Size = 16 * MIB
+    max_history: Size = 8 * MIB
 
 
 class Ring(Section):

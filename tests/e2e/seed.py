@@ -34,6 +34,7 @@ SCRIPTED: Mapping[str, str] = {
     "hang-mid-stream": "scripted-hang-mid-stream",
     "echoes": "scripted-echo-key",
     "slow": "scripted-ok?latency_ms=600",
+    "dripping": "scripted-ok?tokens=80&chunk_interval_ms=50",
     "long": "scripted-ok?tokens=300&chunk_interval_ms=100",
 }
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.auth import authenticate
+from api.headers import idempotency_key_of
 from api.rest import bodies
 from api.rest.openai.responses import Limit, Order, listed
 from api.service.responses.conversations import ConversationsService
@@ -54,7 +55,8 @@ def router(identity: Identify, service: ConversationsService, settings: Api) -> 
         """Begin a conversation."""
         caller = await who(request)
         new = await bodies.read(request, New, settings)
-        return _shape(await service.create(caller, new.items or [], new.metadata or {}))
+        key = idempotency_key_of(request.scope["gateway"]["headers"])
+        return _shape(await service.create(caller, new.items or [], new.metadata or {}, key))
 
     @routes.get("/{conversation_id}")
     async def get(request: Request, conversation_id: str) -> dict[str, Any]:

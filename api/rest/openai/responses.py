@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Annotated, Any, Literal
 
-import msgspec
 from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import StreamingResponse
 
@@ -16,6 +17,7 @@ from api.service.opened import OpenStream
 from api.service.responses.service import ResponsesService
 from gateway.domain.identity import Caller
 from gateway.identity import Identify
+from gateway.settings import Api
 
 Limit = Annotated[int, Query(ge=1, le=100)]
 Order = Literal["asc", "desc"]
@@ -24,8 +26,9 @@ Includes = Annotated[list[str], Query(alias="include[]")]
 """The SDK writes lists with brackets; others repeat the name."""
 
 
-def router(identity: Identify, service: ResponsesService) -> APIRouter:
+def router(identity: Identify, service: ResponsesService, settings: Api) -> APIRouter:
     """The routes of responses that were made."""
+    every = settings.keepalive.total_seconds()
     routes = APIRouter(prefix="/v1/responses", tags=["inference"])
 
     async def who(request: Request) -> Caller:
@@ -48,7 +51,7 @@ def router(identity: Identify, service: ResponsesService) -> APIRouter:
         after = -1 if starting_after is None else starting_after
         opened = await service.follow(caller, response_id, after)
         headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
-        return StreamingResponse(_framed(opened), media_type="text/event-stream", headers=headers)
+        return StreamingResponse(_framed(opened, every), media_type="text/event-stream", headers=headers)
 
     @routes.delete("/{response_id}", response_model=None)
     async def delete(request: Request, response_id: str) -> dict[str, Any]:
@@ -89,17 +92,28 @@ def listed(items: list[dict[str, Any]], *, more: bool) -> dict[str, Any]:
     }
 
 
-async def _framed(opened: OpenStream) -> AsyncIterator[bytes]:
+async def _framed(opened: OpenStream, every: float) -> AsyncIterator[bytes]:
+    """The events as they go out, with a sign of life where nothing has come for so many seconds."""
     dialect: Dialect = Framing()
-    async for event in opened.events():
-        yield dialect.event(event)
+    async with aclosing(opened.events()) as events:
+        coming = asyncio.ensure_future(anext(events))
+        try:
+            while True:
+                done, _ = await asyncio.wait({coming}, timeout=every)
+                if not done:
+                    yield dialect.alive
+                    continue
+                try:
+                    event = coming.result()
+                except StopAsyncIteration:
+                    break
+                yield dialect.event(event)
+                coming = asyncio.ensure_future(anext(events))
+        finally:
+            coming.cancel()
+            await asyncio.wait({coming})
     yield dialect.end(opened.served)
 
 
 def _json(body: bytes) -> Response:
     return Response(body, media_type="application/json")
-
-
-def encoded(value: object) -> Response:
-    """A value as it was kept."""
-    return _json(msgspec.json.encode(value))

@@ -11,7 +11,7 @@ from api.service.ask import checked
 from api.service.responses.state import named
 from gateway.domain.errors import ConversationNotFound, InvalidRequest, ItemNotFound, NotCarried
 from gateway.domain.identity import Caller, Right
-from gateway.ids import new_id
+from gateway.ids import derive_id, new_id
 from gateway.providers.dialects.responses.items import Messages
 from gateway.responses import ResponseKeeper, unsealed
 from gateway.storage.ports import Conversation, Conversations
@@ -26,16 +26,21 @@ class ConversationsService:
         self._keeper = keeper
 
     async def create(
-        self, caller: Caller, items: Sequence[Mapping[str, Any]], metadata: Mapping[str, str]
+        self,
+        caller: Caller,
+        items: Sequence[Mapping[str, Any]],
+        metadata: Mapping[str, str],
+        key: str | None = None,
     ) -> Conversation:
-        """Begin one. Raises InvalidRequest naming what is wrong."""
+        """Begin one; the same Idempotency-Key gives the same. Raises InvalidRequest naming what is wrong."""
         caller.require(Right.INFER)
         now = datetime.now(UTC)
+        named_after = new_id() if key is None else derive_id(caller.id, "conversation", key)
         conversation = Conversation(
-            f"conv_{new_id()}", caller.id, now, self._keeper.until(), checked(metadata, "metadata")
+            f"conv_{named_after}", caller.id, now, self._keeper.until(), checked(metadata, "metadata")
         )
         await self._conversations.create(conversation, self._keeper.items(_named(items)))
-        return conversation
+        return conversation if key is None else await self.get(caller, conversation.id)
 
     async def get(self, caller: Caller, conversation_id: str) -> Conversation:
         """One of the caller's. Raises ConversationNotFound."""

@@ -9,6 +9,7 @@ from time import monotonic
 from typing import Final
 
 from api.service.served import Served
+from gateway.domain.errors import StorageUnavailable
 from gateway.providers.ports import EVENT_STREAM, Event
 from gateway.responses import ResponseKeeper, ending
 from gateway.storage.ports import KeptResponse, Line, StreamLog
@@ -17,6 +18,8 @@ _LOOK: Final = 0.1
 """Seconds between two looks at a log to which nothing has come."""
 _SLOW_LOOK: Final = 0.5
 """The same for one to which nothing has come for long."""
+_AGAIN: Final = 1.0
+"""Seconds between two looks at a database that is away."""
 _QUIET: Final = 2.0
 """Seconds without an event after which is asked whether the response has ended without its log's end being told."""
 
@@ -49,7 +52,12 @@ class Following:
         """The events, those that are there at once and others as they come."""
         heard = monotonic()
         while True:
-            tail = await self._log.read(self._kept.id, self._after)
+            try:
+                tail = await self._log.read(self._kept.id, self._after)
+            except StorageUnavailable:
+                await asyncio.sleep(_AGAIN)
+                heard = monotonic()
+                continue
             if tail is not None and tail.lines:
                 heard = monotonic()
                 for line in tail.lines:
@@ -62,7 +70,10 @@ class Following:
             quiet = monotonic() - heard
             if quiet > _QUIET:
                 heard = monotonic()
-                kept = await self._look()
+                try:
+                    kept = await self._look()
+                except StorageUnavailable:
+                    continue
                 if kept is None:
                     return  # deleted
                 if kept.ended:

@@ -128,12 +128,21 @@ class ResponseState:
         return []
 
     def _told(self, history: History, where: str) -> list[dict[str, Any]]:
-        if history.items is None:
+        found: list[dict[str, Any]] = []
+        size = 0 if history.items is not None else self._most + 1
+        for item in history.items or ():
+            if size > self._most:
+                break
+            # What is kept is packed: how much it is, only its reading shows.
+            said = self._keeper.unpacked(item)
+            size += len(said)
+            found.append(msgspec.json.decode(said))
+        if size > self._most:
             raise BodyTooLarge(
                 f"What was said before is more than {self._most} bytes: begin a new conversation.",
                 param=where,
             )
-        return [self._keeper.item(item) for item in history.items]
+        return found
 
     async def _resolved(self, caller: Caller, items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """The items, references replaced by what they stand for."""
