@@ -36,6 +36,7 @@ SCRIPTED: Mapping[str, str] = {
     "slow": "scripted-ok?latency_ms=600",
     "dripping": "scripted-ok?tokens=80&chunk_interval_ms=50",
     "long": "scripted-ok?tokens=300&chunk_interval_ms=100",
+    "weather": "scripted-tool-calls?tool_once=true",
 }
 
 KINDS: Mapping[str, str] = {
