@@ -107,6 +107,12 @@ IN_FLIGHT = Gauge(
 DELIVERIES = _counter(
     "gateway_deliveries", "Tries to bring notices of finished jobs to their callers.", ("channel", "outcome")
 )
+NATS_UP = Gauge(
+    "gateway_nats_up",
+    "Whether this process is connected to NATS; 1 where there is none to be connected to.",
+    registry=METRICS,
+)
+NATS_UP.set(1)
 EAGER_STARTS = _counter(
     "gateway_eager_starts", "Workflow starts: run in this process at once, or queued.", ("outcome",)
 )

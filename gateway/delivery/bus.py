@@ -46,6 +46,7 @@ class Bus:
         """Begin to connect. Raises ValueError, naming the setting, for a file that cannot be read."""
         if self.there:
             options = _options(self._settings, self._name)
+            telemetry.NATS_UP.set(0)
             self._connecting = asyncio.create_task(self._connect(options), name="connect to nats")
 
     def client(self) -> Client:
@@ -80,6 +81,7 @@ class Bus:
                     await client.close()
                 raise
             self._client = client
+            telemetry.NATS_UP.set(1)
             telemetry.log.info("nats_connected")
             return
 
@@ -128,8 +130,10 @@ async def _say(error: Exception) -> None:
 
 
 async def _say_gone() -> None:
+    telemetry.NATS_UP.set(0)
     telemetry.log.warning("nats_gone")
 
 
 async def _say_back() -> None:
+    telemetry.NATS_UP.set(1)
     telemetry.log.info("nats_back")

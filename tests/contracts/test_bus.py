@@ -13,6 +13,7 @@ from typing import cast
 import nkeys
 import pytest
 
+from gateway import telemetry
 from gateway.delivery.bus import Bus
 from gateway.delivery.jetstream import JetStream
 from gateway.delivery.ports import Notice
@@ -118,7 +119,9 @@ async def test_a_server_that_comes_late_and_goes_is_found_again(tmp_path):
                 while not bus.up:  # noqa: ASYNC110  it connects in the background
                     await asyncio.sleep(0.05)
             await tell(bus)
+            assert telemetry.METRICS.get_sample_value("gateway_nats_up") == 1
         async with asyncio.timeout(10):
             while bus.up:  # noqa: ASYNC110  it notices in the background
                 await asyncio.sleep(0.05)
+        assert telemetry.METRICS.get_sample_value("gateway_nats_up") == 0
     await bus.close()

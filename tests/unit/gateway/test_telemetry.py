@@ -38,6 +38,7 @@ _NAMES = {
     "gateway_degraded_total": {"kind"},
     "gateway_refused_total": {"code"},
     "gateway_unsettled": set[str](),
+    "gateway_nats_up": set[str](),
 }
 
 
