@@ -122,5 +122,6 @@ def told_of(served: Served) -> dict[str, str]:
         "x-gateway-estimated": "true" if served.estimated else "",
         **_limits(served.standings),
     }
-    # A header is Latin-1 and gRPC's metadata ASCII: neither is to refuse an answer for one letter of a name.
-    return {name: value for name, value in told.items() if value and value.isascii()}
+    # A header is Latin-1 and gRPC's metadata ASCII: neither is to refuse an answer for one letter of a name. Nor is a
+    # name that a caller made up, with the end of a line in it, to become a header of its own.
+    return {name: value for name, value in told.items() if value.isascii() and value.isprintable() and value}

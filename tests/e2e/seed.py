@@ -39,6 +39,13 @@ SCRIPTED: Mapping[str, str] = {
     "weather": "scripted-tool-calls?tool_once=true",
 }
 
+CLAUDES: Mapping[str, str] = {
+    "claude": "scripted-ok",
+    "claude-tools": "scripted-tool-calls?tool_once=true",
+    "claude-breaks": "scripted-close-mid-stream?after=4",
+}
+"""Scripted models that are asked in Anthropic's dialect."""
+
 KINDS: Mapping[str, str] = {
     "ranker": "rerank",
     "judge": "moderation",
@@ -62,6 +69,9 @@ def write_seed(
     models: list[dict[str, Any]] = [
         _model(name, upstream, script) for name, script in {**SCRIPTED, **(more or {})}.items()
     ]
+    models.extend(
+        {**_model(name, upstream, script), "provider": "anthropic"} for name, script in CLAUDES.items()
+    )
     models.append(_model("refused", closed, "scripted-ok"))
     models.extend({**_model(name, upstream, "scripted-ok"), "kind": kind} for name, kind in KINDS.items())
     models.append({**_model("unpriced", upstream, "scripted-ok"), "price": None})
@@ -80,6 +90,11 @@ def write_seed(
         words.append(
             '{ name = "smollm2-135m-embeddings", provider = compatible, base_url = ${GATEWAY_LOCAL_MODEL_URL}, '
             "upstream_model = smollm2-135m-instruct, kind = embedding, "
+            f"price = {json.dumps(dict.fromkeys(PRICE, '0'))} }}"
+        )
+        words.append(
+            '{ name = "smollm2-native", provider = compatible, base_url = ${GATEWAY_LOCAL_MODEL_URL}, '
+            'upstream_model = smollm2-135m-instruct, options { flavour = "llama.cpp" }, '
             f"price = {json.dumps(dict.fromkeys(PRICE, '0'))} }}"
         )
         aliases["assistant"] = ["smollm2-135m-instruct"]

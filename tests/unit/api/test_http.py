@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from api.headers import hints_of, idempotency_key_of
+from api.headers import hints_of, idempotency_key_of, told_of
 from api.rest.http import (
     CallerLeft,
     cancelled_when_gone,
@@ -257,3 +257,9 @@ def test_a_wish_that_is_no_amount_is_refused_by_its_header():
     with pytest.raises(InvalidRequest) as e:
         hints_of(headers, DoorSpan("GET /", headers, {}), "r-1")
     assert e.value.param == "x-gateway-max-cost-usd"
+
+
+@pytest.mark.parametrize("name", ["a\r\nset-cookie: b", "a\nb", "ü", "a\x00"])
+def test_a_name_that_a_caller_made_up_becomes_no_header_of_its_own(name):
+    assert "x-gateway-dropped" not in told_of(Served("r-1", dropped=(name,)))
+    assert told_of(Served("r-1", dropped=("a.b[0]", "c")))["x-gateway-dropped"] == "a.b[0],c"

@@ -84,6 +84,8 @@ def test_what_chat_has_no_word_for_is_left_out_and_named(fields: dict[str, Any],
 def test_so_many_names_are_bounded_since_they_go_into_a_header():
     _, lost = to_chat(**{f"x_{number}": 1 for number in range(100)})
     assert len(lost) == 32
+    _, lost = to_chat(**{"x" * 500: 1, "a\r\nset-cookie: b": 1, "ü": 1})
+    assert lost == ("x" * 120, "a\\r\\nset-cookie: b", "\\xfc")
 
 
 def test_results_of_tools_go_before_what_the_user_says_and_their_images_after():

@@ -11,7 +11,8 @@ from gateway.domain.errors import InvalidRequest, UpstreamMalformed
 from gateway.providers.ports import Body
 
 Json = dict[str, Any]
-_MOST_NAMED: Final = 32  # names go into a header, which has its bounds
+_MOST_NAMED: Final = 32  # names go into a header, which has its bounds, and no line ends
+_LONGEST_NAME: Final = 120
 _CUT: Final = 200
 
 
@@ -25,7 +26,8 @@ class Lost:
     def say(self, path: str) -> None:
         """This one is lost."""
         if len(self._paths) < _MOST_NAMED:
-            self._paths[path] = None
+            plain = path.isascii() and path.isprintable()
+            self._paths[(path if plain else ascii(path)[1:-1])[:_LONGEST_NAME]] = None
 
     def rest(self, fields: Json, at: str = "") -> None:
         """What is left of an object has no place on the other side; null says nothing, and is no loss."""
