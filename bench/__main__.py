@@ -83,6 +83,12 @@ TARGETS = (
         "a request of messages, 4 KB, carried to chat", "translate.messages_over_chat.request_ms", 1, "ms"
     ),
     Target("a chunk of chat, carried to messages", "translate.messages_over_chat.chunk_us", 40, "µs"),
+    Target("a chat, 4 KB, carried to Gemini", "translate.chat_over_Gemini.request_ms", 1, "ms"),
+    Target("an event of Gemini's, carried to chat", "translate.chat_over_Gemini.chunk_us", 40, "µs"),
+    Target(
+        "a chat, 4 KB, carried to Converse and signed", "translate.chat_over_Converse.request_ms", 1, "ms"
+    ),
+    Target("an event of Converse's, carried to chat", "translate.chat_over_Converse.chunk_us", 40, "µs"),
     Target("rules tried on 100,000 requests", "simulate.seconds_per_100000", 60, "s"),
     Target("errors, all programs", "all.errors", 0, ""),
     Target("answered, but not in the ledger or not closed", "all.missing", 0, ""),

@@ -1,7 +1,8 @@
 """How long it takes to carry a request, its answer and each chunk of its stream to another dialect: CPU time.
 
 `python -m bench.translate [--rounds N]`, in one process and without a server. Requests are of 4 KB, with a system
-prompt, a tool and a conversation; streams are of a thought, a text and a tool's call. The first time of each is left
+prompt, a tool and a conversation; streams are of a thought, a text and a tool's call. Where an upstream's own wire is
+read, decoding it is in the time, and signing where requests are signed. The first time of each is left
 out, as it is with a process that has served for a while.
 """
 
@@ -9,30 +10,44 @@ from __future__ import annotations
 
 import argparse
 import gc
-from collections.abc import Callable, Sequence
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from time import thread_time
 from typing import Any, Final
+from zlib import crc32
 
 import msgspec
 
 from bench.options import show
 from bench.report import Report, Table, machine
 from bench.stats import percentile
+from gateway.domain.inference import Kind
+from gateway.domain.registry import Model
+from gateway.domain.secret import Secret
+from gateway.providers.bedrock import answered as bedrock_answered
+from gateway.providers.bedrock import asked as bedrock_asked
+from gateway.providers.bedrock.frames import Decoder
+from gateway.providers.bedrock.signing import signed
 from gateway.providers.chat import read_event
 from gateway.providers.dialects.messages.carried import MessagesOverChat
 from gateway.providers.dialects.messages.heard import Hearing
 from gateway.providers.dialects.messages.inward import completion
 from gateway.providers.dialects.messages.outward import Terms, messages_request
 from gateway.providers.dialects.messages.values import Lost, decoded, encoded
+from gateway.providers.gemini import answered as gemini_answered
+from gateway.providers.gemini import asked as gemini_asked
 from gateway.providers.messages import Messages
-from gateway.providers.ports import Body
+from gateway.providers.ports import Body, Call, CallTimeouts
 from gateway.providers.wire import Reading
 
 ROUNDS: Final = 500
 _SIZE: Final = 4_096
 _CHUNKS: Final = 200
 _SENTENCE: Final = "The gateway carries what was asked to whoever can answer it, and the answer back. "
+_BOUNDS: Final = CallTimeouts(timedelta(1), timedelta(1), timedelta(1))
 _SCHEMA: Final = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 
 
@@ -166,7 +181,99 @@ def chat_over_messages() -> Translation:
     )
 
 
-WAYS: Sequence[Callable[[], Translation]] = (messages_over_chat, chat_over_messages)
+def chat_over_gemini() -> Translation:
+    """Chat asked of a model of Google's: its JSON is read in this time too."""
+    call = Call(Kind.CHAT, Model("m", "gemini", "", "gemini-2.5-flash"), sized(chat_request), _BOUNDS)
+    parts: list[dict[str, Any]] = [{"text": "hmm ", "thought": True}] * (_CHUNKS // 4)
+    parts += [{"text": "word "}] * (_CHUNKS - len(parts) - 1)
+    parts.append(
+        {"functionCall": {"name": "weather", "args": {"city": "Žilina"}}, "thoughtSignature": "eHg="}
+    )
+    usage = {"promptTokenCount": 9, "candidatesTokenCount": 9, "totalTokenCount": 18}
+    base: dict[str, Any] = {"modelVersion": "m", "responseId": "1", "usageMetadata": usage}
+
+    def said(*parts: dict[str, Any], **more: str) -> bytes:
+        candidate = {"content": {"parts": parts, "role": "model"}, "index": 0, **more}
+        return msgspec.json.encode({"candidates": [candidate], **base})
+
+    events = [*(said(part) for part in parts[:-1]), said(parts[-1], finishReason="STOP")]
+    whole = said({"text": _SENTENCE * (_SIZE // len(_SENTENCE))}, finishReason="STOP")
+
+    def stream() -> None:
+        speech = gemini_answered.Answered(call, 0)
+        for event in events:
+            speech.feed(b"", event)
+        speech.end()
+
+    return Translation(
+        "chat over Gemini",
+        lambda: gemini_asked.carried(call),
+        lambda: gemini_answered.Answered(call, 0).reply(whole),
+        stream,
+        len(events),
+    )
+
+
+def chat_over_converse() -> Translation:
+    """Chat asked of a model on Bedrock: its request is signed, and its event stream is decoded, in this time too."""
+    model = Model("m", "bedrock", "", "anthropic.claude-sonnet-4-5-20250929-v1:0")
+    call = Call(Kind.CHAT, model, sized(chat_request), _BOUNDS)
+    keys = Secret("AKIAEXAMPLE:wJalrXUtnFEMI")
+    url = "https://bedrock-runtime.us-east-1.amazonaws.com/model/m/converse"
+
+    def request() -> None:
+        content, _ = bedrock_asked.carried(call)
+        with suppress(StopIteration):
+            # It waits for nothing: bodies of this size are signed at once.
+            signed(url, content, {"content-type": "application/json"}, keys, "us-east-1").send(None)
+
+    def event(name: str, **fields: Any) -> bytes:
+        return framed({":event-type": name, ":message-type": "event"}, msgspec.json.encode(fields))
+
+    deltas: list[dict[str, Any]] = [{"reasoningContent": {"text": "hmm "}}] * (_CHUNKS // 4)
+    deltas += [{"text": "word "}] * (_CHUNKS // 2)
+    deltas += [{"toolUse": {"input": "x"}}] * (_CHUNKS - len(deltas) - 2)
+    body = [event("messageStart", role="assistant")]
+    body += [event("contentBlockDelta", contentBlockIndex=0, delta=delta) for delta in deltas]
+    body.append(event("messageStop", stopReason="tool_use"))
+    usage = {"inputTokens": 9, "outputTokens": 9, "totalTokens": 18}
+    content = [{"text": _SENTENCE * (_SIZE // len(_SENTENCE))}]
+    message = {"role": "assistant", "content": content}
+    whole = msgspec.json.encode({"output": {"message": message}, "stopReason": "end_turn", "usage": usage})
+
+    def stream() -> None:
+        decoder, speech = Decoder(_SIZE), bedrock_answered.Answered(call, 0)
+        for chunk in body:
+            for name, data in decoder.feed(chunk):
+                speech.feed(name, data)
+        speech.end()
+
+    return Translation(
+        "chat over Converse",
+        request,
+        lambda: bedrock_answered.Answered(call, 0).reply(whole),
+        stream,
+        len(body),
+    )
+
+
+def framed(headers: Mapping[str, str], payload: bytes) -> bytes:
+    """One message of AWS's event stream."""
+    named = b"".join(
+        bytes((len(name),)) + name.encode() + b"\x07" + struct.pack(">H", len(value)) + value.encode()
+        for name, value in headers.items()
+    )
+    prelude = struct.pack(">II", len(named) + len(payload) + 16, len(named))
+    message = prelude + struct.pack(">I", crc32(prelude)) + named + payload
+    return message + struct.pack(">I", crc32(message))
+
+
+WAYS: Sequence[Callable[[], Translation]] = (
+    messages_over_chat,
+    chat_over_messages,
+    chat_over_gemini,
+    chat_over_converse,
+)
 
 
 # ---- the clock ---------------------------------------------------------------------------------------------------
