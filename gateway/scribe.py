@@ -63,6 +63,11 @@ class Scribe:
         self._lost = True
         self._due.set()
 
+    async def hand_over(self) -> None:
+        """The same, and wait until it is written: the next one goes on after it."""
+        self.leave()
+        await asyncio.wait([self._task], timeout=_PATIENCE)
+
     def _lose(self, why: str) -> None:
         self._lost = True
         self._waiting, self._size = [], 0

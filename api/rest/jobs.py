@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
 from datetime import timedelta
 from typing import Annotated, Any
 
@@ -18,14 +19,17 @@ from api.rest.described import DELIVER, IDEMPOTENCY_KEY
 from api.rest.wire import JobShape, JobsPage, job_shape
 from api.service.deliveries import DeliveriesService
 from api.service.forms.job import ENDPOINTS, job_ask
-from api.service.jobs import JobsService
+from api.service.jobs import JobsService, Output
+from gateway.domain.errors import InvalidRequest
 from gateway.domain.identity import Caller
 from gateway.domain.inference import Status
 from gateway.domain.jobs import Job
 from gateway.identity import Identify
+from gateway.jobcalls import BEGUN_ANEW
 from gateway.settings import Api
 from gateway.storage.ports import JobFilter
 
+_LONGEST_NUMBER = 9
 _BODY = {
     "required": True,
     "content": {
@@ -79,6 +83,27 @@ def accepted_headers(job: Job, preferences: str = "") -> list[http.Header]:
         (b"x-gateway-durability", b"start-first"),
     ]
     return [*headers, (b"preference-applied", preferences.encode())] if preferences else headers
+
+
+def _after(last_event_id: str | None) -> int:
+    """The number of the last event that the caller has seen. Raises InvalidRequest for what is none."""
+    if last_event_id is None:
+        return -1
+    if not (last_event_id.isascii() and last_event_id.isdigit() and len(last_event_id) <= _LONGEST_NUMBER):
+        raise InvalidRequest(
+            "`Last-Event-ID` must be the id of an event as it was given.", param="Last-Event-ID"
+        )
+    return int(last_event_id)
+
+
+def _state(job: Job) -> bytes:
+    return b"event: job\ndata: " + job_shape(job).model_dump_json().encode() + b"\n\n"
+
+
+def _output(output: Output) -> bytes:
+    name = b"begun_anew" if output.name == BEGUN_ANEW else b"output"
+    data = b"".join(b"data: %s\n" % line for line in output.data.split(b"\n"))
+    return b"id: %d\nevent: %s\n%s\n" % (output.number, name, data)
 
 
 def waited(wait: timedelta, service: JobsService) -> str:
@@ -153,16 +178,22 @@ def router(
 
     @routes.get("/{job_id}/events")
     async def events(request: Request, job_id: str) -> StreamingResponse:
-        """The job's states as server-sent events, until it has ended."""
+        """The job's states as server-sent events, until it has ended; of one that streams, its output too.
+
+        An event `output` has a number as its id: `Last-Event-ID` goes on after it, on any replica. `begun_anew` voids
+        the output before it.
+        """
         caller = await who(request)
+        after = _after(request.headers.get("last-event-id"))
         await service.get(caller, job_id)  # what is wrong is said by a status, not in a stream
 
-        async def states() -> AsyncIterator[bytes]:
-            async for job in service.watch(caller, job_id):
-                yield b"event: job\ndata: " + job_shape(job).model_dump_json().encode() + b"\n\n"
+        async def told() -> AsyncIterator[bytes]:
+            async with aclosing(service.events(caller, job_id, after)) as events:
+                async for each in events:
+                    yield _output(each) if isinstance(each, Output) else _state(each)
 
         return StreamingResponse(
-            states(),
+            told(),
             media_type="text/event-stream",
             headers={"cache-control": "no-cache", "x-accel-buffering": "no"},
         )

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 
-from api.rpc.answered import chat_response
+from api.rpc.answered import chat_chunk, chat_response
 from api.rpc.asked import chat_body
 from api.rpc.common import STATUS, failure_message, tokens
 from api.rpc.door import Call
-from api.rpc.values import decimal, limit_of, moment, seconds, timestamp, word_of
+from api.rpc.values import decimal, limit_of, moment, seconds, struct_of, timestamp, word_of
 from api.service.deliveries import DeliveriesService
 from api.service.forms.job import job_ask
-from api.service.jobs import JobsService
+from api.service.jobs import JobsService, Output
 from gateway.domain.delivery import Delivery, Destination
 from gateway.domain.errors import InvalidRequest
 from gateway.domain.jobs import Job
+from gateway.jobcalls import BEGUN_ANEW
 from gateway.storage.ports import JobFilter
 from gateway.v1 import jobs_pb2 as pb
 
@@ -91,8 +94,13 @@ class JobsServicer:
     ) -> AsyncGenerator[pb.JobsServiceWatchResponse, None]:
         """The job at once and with every change, at last with its result."""
         call.only_watches()
-        async for job in self._jobs.watch(call.caller, request.id):
-            yield pb.JobsServiceWatchResponse(job=await self._whole(job))
+        after = request.after if request.HasField("after") else -1
+        async with aclosing(self._jobs.events(call.caller, request.id, after)) as events:
+            async for each in events:
+                if isinstance(each, Output):
+                    yield pb.JobsServiceWatchResponse(output=_output(each))
+                else:
+                    yield pb.JobsServiceWatchResponse(job=await self._whole(each))
 
     async def redeliver(
         self, call: Call, request: pb.JobsServiceRedeliverRequest
@@ -107,13 +115,25 @@ class JobsServicer:
         return job_message(job, await self._jobs.result_of(job), await self._deliveries.of(job))
 
 
+def _output(output: Output) -> pb.JobsServiceWatchResponse.Output:
+    said = pb.JobsServiceWatchResponse.Output(number=output.number, name=output.name)
+    data = msgspec.json.decode(output.data, type=dict[str, Any])
+    if output.name == BEGUN_ANEW:
+        said.name, said.begun_anew = "", data["attempt"]
+    elif data.get("object") == "chat.completion.chunk":
+        said.chunk.CopyFrom(chat_chunk(output.data))
+    else:
+        said.data.CopyFrom(struct_of(data))
+    return said
+
+
 def _body(request: pb.JobsServiceCreateRequest) -> bytes:
     """The body that `POST /api/v1/jobs` would have got."""
     if request.WhichOneof("body") is None:
         raise InvalidRequest("`chat` is required.", param="chat")
     body: dict[str, object] = {
         "endpoint": "/v1/chat/completions",
-        "body": msgspec.Raw(chat_body(request.chat)),
+        "body": msgspec.Raw(chat_body(request.chat, stream=request.stream)),
         "metadata": dict(request.metadata),
     }
     if request.HasField("deadline"):

@@ -14,7 +14,7 @@ from api.service.accept import Terms, accept, limits_of
 from api.service.admission import Admission
 from api.service.ask import Ask
 from api.service.destinations import Destinations
-from api.service.lookout import Lookout
+from api.service.lookout import Look, Lookout
 from api.service.served import RequestFailed, Served
 from gateway.domain.errors import (
     IdempotencyMismatch,
@@ -30,6 +30,7 @@ from gateway.domain.jobs import Job, job_of
 from gateway.domain.limits import Then
 from gateway.domain.operations import Operation
 from gateway.ids import parse_id
+from gateway.jobcalls import TOLD
 from gateway.providers.ports import Reply
 from gateway.router import Router
 from gateway.settings import Settings
@@ -61,6 +62,18 @@ class JobsKept:
     streams: StreamLog
 
 
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One event of a job's stream, by its number. `name` is the event's own, where its dialect has names.
+
+    One that is `BEGUN_ANEW` says that what came before it is void: another attempt tells its own.
+    """
+
+    number: int
+    name: str
+    data: bytes
+
+
 class JobsService:
     """Takes jobs, tells of them, cancels and forgets them."""
 
@@ -82,7 +95,7 @@ class JobsService:
         self._jobs = kept.jobs
         self._claims = kept.claims
         self._streams = kept.streams
-        self._lookout = Lookout(kept.jobs)
+        self._lookout = Lookout(kept.jobs, kept.streams)
         self._settings = settings
         self._storage_up = storage_up
         self._destinations = destinations
@@ -95,9 +108,9 @@ class JobsService:
         does, and as RateLimited where a throttle of the rules refuses.
         """
         caller.require(Right.INFER)
-        if ask.stream and not prepared:
+        if ask.stream and not prepared and ask.operation not in TOLD:
             raise InvalidRequest(
-                "A job cannot stream: leave `stream` out, and watch the job.", param="stream"
+                "A job of this kind cannot stream: leave `stream` out, and watch the job.", param="stream"
             )
         if not prepared and (prepare := self.prepares.get(ask.operation)) is not None:
             ask = await prepare(caller, ask)
@@ -229,11 +242,31 @@ class JobsService:
         owner = wanted.caller if caller.may(Right.JOBS_ALL) else caller.id
         return await self._jobs.find(replace(wanted, caller=owner), limit=limit, after=after)
 
-    async def watch(self, caller: Caller, job_id: str) -> AsyncGenerator[Job]:
-        """The job at once and again with every change, until it has ended."""
+    async def events(
+        self, caller: Caller, job_id: str, after: int = -1
+    ) -> AsyncGenerator[Job | Output, None]:
+        """The job with every change, and what its stream told after an event, as it comes; last, the job as it ended.
+
+        Raises JobNotFound before the first.
+        """
+        seen: Job | None = None
         async with aclosing(self._lookout.changes(await self.get(caller, job_id))) as changes:
-            async for job in changes:
-                yield job
+            async for look in changes:
+                async for output in self._told(look, after):
+                    after = output.number
+                    yield output
+                if look.job != seen:
+                    seen = look.job
+                    yield seen
+
+    async def _told(self, look: Look, after: int) -> AsyncGenerator[Output, None]:
+        """What there is to read after an event."""
+        if not look.job.status.terminal and look.reached <= after + 1:
+            return
+        while (tail := await self._streams.read(look.job.id, after)) is not None and tail.lines:
+            for number, line in enumerate(tail.lines, tail.first):
+                yield Output(number, line.name, line.data)
+            after = tail.last
 
     async def wait(self, job: Job, wait: timedelta) -> Job:
         """The job once it has ended, or as it stands after a wait; no longer than the settings allow."""
@@ -243,8 +276,8 @@ class JobsService:
                 asyncio.timeout(min(wait, self.max_wait).total_seconds()),
                 aclosing(self._lookout.changes(job)) as changes,
             ):
-                async for each in changes:
-                    last = each
+                async for look in changes:
+                    last = look.job
         return last
 
     @property

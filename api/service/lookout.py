@@ -1,17 +1,26 @@
-"""Watching jobs: one query a look for all that are watched in this process, however many watch them."""
+"""Watching jobs: two queries a look for all that are watched in this process, however many watch them."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass, replace
 from typing import Final
 
 from gateway.domain.errors import GatewayError
 from gateway.domain.jobs import Job
-from gateway.storage.ports import Jobs
+from gateway.storage.ports import Jobs, StreamLog
 
 _EVERY: Final = 0.2
 """Seconds between two looks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a job stood: `reached` is the number of the next event of its stream, 0 where it has told none."""
+
+    job: Job
+    reached: int = 0
 
 
 class _Watched:
@@ -19,7 +28,7 @@ class _Watched:
 
     def __init__(self, job: Job) -> None:
         self.watchers = 0
-        self.job = job
+        self.last = Look(job)
         self.gone = False
         self.error: GatewayError | None = None
         self.changed = asyncio.Event()
@@ -28,35 +37,35 @@ class _Watched:
 class Lookout:
     """Looks after jobs as long as somebody watches any."""
 
-    def __init__(self, jobs: Jobs) -> None:
-        """`jobs` are the store's."""
+    def __init__(self, jobs: Jobs, streams: StreamLog) -> None:
+        """Both are the store's."""
         self._jobs = jobs
+        self._streams = streams
         self._watched: dict[str, _Watched] = {}
         self._looking: asyncio.Task[None] | None = None
 
-    async def changes(self, job: Job) -> AsyncGenerator[Job, None]:
+    async def changes(self, job: Job) -> AsyncGenerator[Look, None]:
         """The job at once and again with every change, until it has ended or is gone. Raises StorageUnavailable."""
-        yield job
         if job.status.terminal:
+            yield Look(job)
             return
         watched = self._watched.setdefault(job.id, _Watched(job))
         watched.watchers += 1
-        watched.job = seen = job
+        watched.last = seen = replace(watched.last, job=job)
         try:
             if self._looking is None:
                 self._looking = asyncio.create_task(self._look())
-            while True:
-                if watched.job == seen:
+            yield seen
+            while not seen.job.status.terminal:
+                if watched.last == seen:
                     await watched.changed.wait()
                 if watched.error is not None:
                     raise watched.error
                 if watched.gone:
                     return
-                if watched.job != seen:
-                    seen = watched.job
+                if watched.last != seen:
+                    seen = watched.last
                     yield seen
-                    if seen.status.terminal:
-                        return
         finally:
             watched.watchers -= 1
             if not watched.watchers and self._watched.get(job.id) is watched:
@@ -68,7 +77,9 @@ class Lookout:
                 await asyncio.sleep(_EVERY)
                 watched = dict(self._watched)
                 try:
-                    found = {job.id: job for job in await self._jobs.get_many(list(watched))}
+                    reached = await self._streams.reached(watched)
+                    # The job after its stream: one that has ended is seen with all that it told.
+                    found = {job.id: job for job in await self._jobs.get_many(watched)}
                 except GatewayError as e:
                     for job_id, each in watched.items():
                         each.error = e
@@ -78,10 +89,10 @@ class Lookout:
                 for job_id, each in watched.items():
                     job = found.get(job_id)
                     each.gone = job is None
-                    if job is not None and job == each.job:
-                        continue
-                    each.job = job or each.job
-                    _ring(each)
+                    look = Look(job or each.last.job, reached.get(job_id, 0))
+                    if each.gone or look != each.last:
+                        each.last = look
+                        _ring(each)
         finally:
             self._looking = None
 

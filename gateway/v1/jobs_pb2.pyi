@@ -3,6 +3,7 @@ import datetime
 from gateway.v1 import common_pb2 as _common_pb2
 from gateway.v1 import inference_pb2 as _inference_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -137,7 +138,7 @@ class Delivery(_message.Message):
     def __init__(self, channel: _Optional[str] = ..., target: _Optional[str] = ..., number: _Optional[int] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., outcome: _Optional[str] = ..., status: _Optional[int] = ..., code: _Optional[str] = ..., message: _Optional[str] = ..., next_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., by_hand: _Optional[bool] = ..., took_ms: _Optional[float] = ...) -> None: ...
 
 class JobsServiceCreateRequest(_message.Message):
-    __slots__ = ("chat", "deadline", "metadata", "deliver", "priority", "not_before", "wait")
+    __slots__ = ("chat", "deadline", "metadata", "deliver", "priority", "not_before", "wait", "stream")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -152,6 +153,7 @@ class JobsServiceCreateRequest(_message.Message):
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     NOT_BEFORE_FIELD_NUMBER: _ClassVar[int]
     WAIT_FIELD_NUMBER: _ClassVar[int]
+    STREAM_FIELD_NUMBER: _ClassVar[int]
     chat: _inference_pb2.ChatRequest
     deadline: _duration_pb2.Duration
     metadata: _containers.ScalarMap[str, str]
@@ -159,7 +161,8 @@ class JobsServiceCreateRequest(_message.Message):
     priority: int
     not_before: _timestamp_pb2.Timestamp
     wait: _duration_pb2.Duration
-    def __init__(self, chat: _Optional[_Union[_inference_pb2.ChatRequest, _Mapping]] = ..., deadline: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., deliver: _Optional[_Union[Deliver, _Mapping]] = ..., priority: _Optional[int] = ..., not_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    stream: bool
+    def __init__(self, chat: _Optional[_Union[_inference_pb2.ChatRequest, _Mapping]] = ..., deadline: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., deliver: _Optional[_Union[Deliver, _Mapping]] = ..., priority: _Optional[int] = ..., not_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., stream: _Optional[bool] = ...) -> None: ...
 
 class JobsServiceCreateResponse(_message.Message):
     __slots__ = ("job",)
@@ -242,16 +245,33 @@ class JobsServiceListResponse(_message.Message):
     def __init__(self, jobs: _Optional[_Iterable[_Union[Job, _Mapping]]] = ..., next_after: _Optional[str] = ...) -> None: ...
 
 class JobsServiceWatchRequest(_message.Message):
-    __slots__ = ("id",)
+    __slots__ = ("id", "after")
     ID_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
     id: str
-    def __init__(self, id: _Optional[str] = ...) -> None: ...
+    after: int
+    def __init__(self, id: _Optional[str] = ..., after: _Optional[int] = ...) -> None: ...
 
 class JobsServiceWatchResponse(_message.Message):
-    __slots__ = ("job",)
+    __slots__ = ("job", "output")
+    class Output(_message.Message):
+        __slots__ = ("number", "chunk", "data", "begun_anew", "name")
+        NUMBER_FIELD_NUMBER: _ClassVar[int]
+        CHUNK_FIELD_NUMBER: _ClassVar[int]
+        DATA_FIELD_NUMBER: _ClassVar[int]
+        BEGUN_ANEW_FIELD_NUMBER: _ClassVar[int]
+        NAME_FIELD_NUMBER: _ClassVar[int]
+        number: int
+        chunk: _inference_pb2.ChatChunk
+        data: _struct_pb2.Struct
+        begun_anew: int
+        name: str
+        def __init__(self, number: _Optional[int] = ..., chunk: _Optional[_Union[_inference_pb2.ChatChunk, _Mapping]] = ..., data: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., begun_anew: _Optional[int] = ..., name: _Optional[str] = ...) -> None: ...
     JOB_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
     job: Job
-    def __init__(self, job: _Optional[_Union[Job, _Mapping]] = ...) -> None: ...
+    output: JobsServiceWatchResponse.Output
+    def __init__(self, job: _Optional[_Union[Job, _Mapping]] = ..., output: _Optional[_Union[JobsServiceWatchResponse.Output, _Mapping]] = ...) -> None: ...
 
 class JobsServiceRedeliverRequest(_message.Message):
     __slots__ = ("id", "channel")

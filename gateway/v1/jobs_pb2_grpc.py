@@ -122,7 +122,7 @@ class JobsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Watch(self, request, context):
-        """The job at once and again with every change; ends when the job has ended.
+        """The job at once and again with every change, and the output of one that streams; ends when the job has ended.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

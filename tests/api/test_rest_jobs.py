@@ -106,14 +106,6 @@ async def test_prefer_makes_a_chat_a_job_and_says_so(rest):
         assert (await rest.ended(response.json()["id"]))["status"] == "completed"
 
 
-async def test_a_job_cannot_stream(rest):
-    for response in (
-        await rest.job(body(stream=True)),
-        await rest.chat(body(stream=True), {"x-api-key": "sk-agent", "prefer": "respond-async"}),
-    ):
-        assert (response.status_code, error_of(response)["param"]) == (400, "stream")
-
-
 async def test_the_states_of_a_job_are_streamed_until_it_has_ended(rest):
     job = (await rest.job()).json()
     response = await rest.get(f"/api/v1/jobs/{job['id']}/events")

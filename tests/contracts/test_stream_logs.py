@@ -96,3 +96,12 @@ async def test_old_logs_go_with_the_rest_of_what_was_kept_long_enough(store):
     assert await store.streams.read(request) is not None
     assert await store.expire(now + timedelta(days=1)) == 1
     assert await store.streams.read(request) is None
+
+
+async def test_how_far_logs_are_is_asked_of_many_at_once(log):
+    told, silent = new_id(), new_id()
+    await log.open(told, "a")
+    await log.append(told, "a", 0, lines(0, 3))
+    await log.open(silent, "a")
+    assert await log.reached([told, silent, new_id(), "no-uuid"]) == {told: 3, silent: 0}
+    assert await log.reached([]) == {}

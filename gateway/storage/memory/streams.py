@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -49,6 +49,10 @@ class MemoryStreamLog:
         log.ends.append(len(log.lines))
         log.told_at = datetime.now(UTC)
         return True
+
+    async def reached(self, request_ids: Collection[str]) -> Mapping[str, int]:
+        """How far some logs are."""
+        return {id_: len(self._logs[id_].lines) for id_ in request_ids if id_ in self._logs}
 
     async def close(self, request_id: str, writer: str) -> bool:
         """Say that nothing more comes."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -56,6 +56,10 @@ class StreamLog(Protocol):
 
     async def read(self, request_id: str, after: int = -1, *, batches: int = 64) -> Tail | None:
         """The events after a sequence number, as many as some batches hold; None if there is no such log."""
+        ...
+
+    async def reached(self, request_ids: Collection[str]) -> Mapping[str, int]:
+        """The sequence numbers of the next events, of those of some logs that there are."""
         ...
 
     async def delete(self, request_id: str) -> None:

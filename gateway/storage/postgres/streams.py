@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
@@ -43,6 +43,12 @@ class PostgresStreamLog:
         }
         row = await self._database.row(Q.streams.append, params)
         return row is not None and row["done"]
+
+    async def reached(self, request_ids: Collection[str]) -> Mapping[str, int]:
+        """How far some logs are."""
+        uuids = [uuid for each in request_ids if (uuid := parse_id(each)) is not None]
+        rows = await self._database.rows(Q.streams.reached, {"request_ids": uuids})
+        return {str(row["request_id"]): row["next_seq"] for row in rows}
 
     async def close(self, request_id: str, writer: str) -> bool:
         """Say that nothing more comes."""

@@ -43,6 +43,10 @@ SELECT l.next_seq, l.closed, b.first_seq, b.lines
  WHERE l.request_id = %(request_id)s
  ORDER BY b.last_seq;
 
+-- name: reached
+-- How far some logs are: whoever watches many asks once whether there is anything new to read.
+SELECT request_id, next_seq FROM stream_logs WHERE request_id = ANY(%(request_ids)s);
+
 -- name: delete
 -- Forgets the events of a request.
 DELETE FROM stream_logs WHERE request_id = %(request_id)s;
