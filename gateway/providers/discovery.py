@@ -57,6 +57,14 @@ _BY_OWNER: Final[Mapping[str, str]] = {
 }
 _FLAVOURS: Final = frozenset({"vllm", "llama.cpp", "ollama", "sglang", "mistral", "deepseek"})
 """Servers that the compatible provider knows the quirks of under this name."""
+_BY_HOST: Final[Mapping[str, str]] = {
+    "api.groq.com": "groq",
+    "api.together.xyz": "together",
+    "api.mistral.ai": "mistral",
+    "api.deepseek.com": "deepseek",
+    "openrouter.ai": "openrouter",
+}
+"""The same by where they are: what these list of their models does not tell whose they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +126,8 @@ def from_listing(tree: Any, base_url: str, reference: str | None = None) -> Foun
     entries = _entries(tree, "data")
     owners = {str(entry.get("owned_by", "")).lower() for entry in entries}
     server = next((name for owner, name in _BY_OWNER.items() if owner in owners), "compatible")
-    options = {"flavour": server} if server in _FLAVOURS else {}
+    flavour = _BY_HOST.get(httpx2.URL(base_url).host or "") or (server if server in _FLAVOURS else "")
+    options = {"flavour": flavour} if flavour else {}
     return Found(
         server, _named(replace(_proposed(entry, base_url, reference), options=options) for entry in entries)
     )

@@ -61,6 +61,7 @@ def registry() -> Registry:
         a_model("good"),
         a_model("down", upstream_model="scripted-503"),
         a_model("rejects", upstream_model="scripted-400"),
+        a_model("locked", upstream_model="scripted-401"),
         a_model("hangs", upstream_model="scripted-hang"),
         a_model("recovers", upstream_model="scripted-503?fail_first=2"),
         a_model("moment", upstream_model="scripted-ok?latency_ms=40"),

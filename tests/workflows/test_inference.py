@@ -16,7 +16,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from gateway import decisions
 from gateway.attempt import Stream, Try
-from gateway.domain.errors import ModelNotFound, UpstreamRejected, UpstreamUnavailable
+from gateway.domain.errors import ModelNotFound, UpstreamAuth, UpstreamRejected, UpstreamUnavailable
 from gateway.domain.inference import Choice, InferenceRequest, Mode, Outcome, Status
 from gateway.providers.ports import Reply
 from gateway.temporal.client import SEARCH_ATTRIBUTES
@@ -103,6 +103,8 @@ async def test_a_lone_model_that_fails_twice_is_tried_a_third_time(client: Clien
         (("down",), UpstreamUnavailable, 3),
         (("rejects", "good"), UpstreamRejected, 1),
         (("gone",), ModelNotFound, 1),
+        (("locked",), UpstreamAuth, 1),
+        (("locked", "rejects", "good"), UpstreamRejected, 2),
     ],
 )
 async def test_the_caller_hears_why_nothing_more_is_tried(
@@ -350,6 +352,21 @@ async def test_a_job_that_waits_for_a_model_in_vain_expires_at_its_deadline(envi
     assert settlement.attempts == ()
     routes = (await story(handle)).count("route")
     assert 50 < routes < 200, "it looks often at first and seldom later"
+
+
+async def test_a_job_whose_only_model_refuses_the_key_fails_at_once_and_waits_for_nothing(client: Client):
+    async with serving(a_process(client), jobs=True, callers=False) as process:
+        settlement = await (await process.start(a_job(model="locked", candidates=("locked",)))).result()
+    assert settlement.failure is not None
+    assert (settlement.status, settlement.failure.code) == (Status.FAILED, "upstream_auth")
+    assert len(settlement.attempts) == 1
+
+
+async def test_a_job_whose_model_refuses_the_key_is_done_by_the_next(client: Client):
+    async with serving(a_process(client), jobs=True, callers=False) as process:
+        settlement = await (await process.start(a_job(model="any", candidates=("locked", "good")))).result()
+    assert settlement.status is Status.COMPLETED
+    assert [each.model for each in settlement.attempts] == ["locked", "good"]
 
 
 async def test_a_job_whose_model_has_left_fails_and_says_so(client: Client):

@@ -18,7 +18,10 @@ from temporalio.client import Client
 from gateway.attempt import Try
 from gateway.domain.errors import (
     Cancelled,
+    ContentFiltered,
+    ContextTooLong,
     GatewayError,
+    UpstreamAuth,
     UpstreamBroken,
     UpstreamRejected,
     UpstreamUnavailable,
@@ -41,6 +44,9 @@ WAYS: dict[str, tuple[Outcome, GatewayError | None]] = {
     "asks for patience": (Outcome.FAILED, UpstreamUnavailable(retry_after=timedelta(milliseconds=15))),
     "asks for too much": (Outcome.FAILED, UpstreamUnavailable(retry_after=timedelta(minutes=10))),
     "refuses": (Outcome.FAILED, UpstreamRejected()),
+    "refuses the key": (Outcome.FAILED, UpstreamAuth()),
+    "is too short": (Outcome.FAILED, ContextTooLong()),
+    "filters": (Outcome.FAILED, ContentFiltered()),
     "breaks": (Outcome.BROKEN, UpstreamBroken()),
     "is left": (Outcome.CANCELLED, Cancelled()),
 }

@@ -78,7 +78,8 @@ def _server(flavour: str, version: str, dialects: tuple[str, ...] | None) -> Ser
     wires = dict(WIRES)
     if quirks.scores_in_list:
         wires[Operation.RERANK] = Scores()
-    wires[Operation.CHAT] = Adapted(Chat(asks_usage=quirks.takes_usage_option), quirks)
+    chat = Chat(asks_usage=quirks.takes_usage_option)
+    wires[Operation.CHAT] = Adapted(chat, quirks) if quirks.usage_in or quirks.thinks_in_parts else chat
     return Server(
         quirks, operations & wires.keys(), wires, lambda complaint: judge(complaint, quirks), version
     )

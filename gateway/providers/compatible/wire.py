@@ -107,6 +107,8 @@ def headers(
 
 def fitted(call: Call, quirks: Quirks) -> tuple[Call, tuple[str, ...]]:
     """A chat as the server takes it, and the fields that it would have refused. Raises NotCarried if it is strict."""
+    if not (quirks.renamed or quirks.refused or quirks.roles or quirks.refused_in_messages):
+        return call, ()
     body, dropped = dict(call.body), list[str]()
     for name, known in quirks.renamed.items():
         value = body.pop(name, None)

@@ -11,7 +11,8 @@ from gateway.domain import errors
 from gateway.domain.inference import Kind
 from gateway.domain.registry import Capability
 from gateway.domain.secret import Secret
-from gateway.providers.discovery import Discovery, from_listing, from_tags
+from gateway.providers.compatible.quirks import QUIRKS
+from gateway.providers.discovery import _BY_HOST, Discovery, from_listing, from_tags
 from gateway.settings import Providers
 from tests.contracts.upstreams import saying, sized
 
@@ -27,6 +28,14 @@ async def discovery() -> AsyncGenerator[Discovery]:
 
 def listing(*entries: dict[str, Any]) -> dict[str, Any]:
     return {"object": "list", "data": list(entries)}
+
+
+def test_a_hosted_server_is_known_by_where_it_is():
+    (model,) = from_listing(
+        listing({"id": "llama", "owned_by": "Meta"}), "https://api.groq.com/openai/v1"
+    ).models
+    assert model.options == {"flavour": "groq"}
+    assert set(_BY_HOST.values()) <= QUIRKS.keys()
 
 
 @pytest.mark.parametrize(
@@ -48,6 +57,8 @@ def listing(*entries: dict[str, Any]) -> dict[str, Any]:
 def test_each_server_says_its_context_in_its_own_way(entry: dict[str, Any], server: str, context: int | None):
     found = from_listing(listing(entry), BASE)
     assert found.server == server
+    (model,) = found.models
+    assert model.options == ({"flavour": server} if server in QUIRKS else {})
     (model,) = found.models
     assert (model.upstream_model, model.base_url, model.context_window) == (entry["id"], BASE, context)
 

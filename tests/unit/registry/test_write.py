@@ -69,6 +69,14 @@ def test_aliases_keep_their_order():
     assert read(write_registry(models, aliases)).aliases == aliases
 
 
+def test_the_flavour_of_a_compatible_server_is_read_back_and_its_address_filled_in():
+    options = {"flavour": "groq", "dialects": ["chat", "responses"]}
+    model = replace(BARE, provider="compatible", base_url="", options=options)
+    assert read(write_registry([model], {})).models["m"] == replace(
+        model, base_url="https://api.groq.com/openai/v1"
+    )
+
+
 def test_a_credential_that_is_kept_is_not_written():
     stored = replace(FULL, credential="stored:0198", credential_for="https://host:443")
     text = write_registry([stored], {})
