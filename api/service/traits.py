@@ -59,7 +59,7 @@ class _Format(msgspec.Struct):
 
 
 class _OutputConfig(msgspec.Struct):
-    format: msgspec.Raw | None = None
+    format: msgspec.Raw = _NOTHING
 
 
 _output_config = msgspec.json.Decoder(_OutputConfig)

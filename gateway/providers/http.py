@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Se
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache, lru_cache
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 from typing import Final, Self, cast
 from urllib.request import getproxies, proxy_bypass
@@ -95,6 +96,15 @@ class Pool(httpx2.AsyncBaseTransport):
         if proxy is None:
             return Http1(self._tls, self._limits, self._guard.look_up)
         return httpx2.AsyncHTTPTransport(verify=self._tls, limits=self._limits, proxy=proxy)
+
+
+def client_over(pool: Pool) -> httpx2.AsyncClient:
+    """What an SDK sends through: no redirect is followed, nothing of the environment used, no time-out but ours."""
+    # One jar that takes nothing: what one caller's answer sets must not come with another's request.
+    jar = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+    return httpx2.AsyncClient(
+        transport=pool, trust_env=False, follow_redirects=False, timeout=None, cookies=jar
+    )
 
 
 class _Brief(httpx2.AsyncByteStream):

@@ -156,6 +156,19 @@ async def test_it_may_be_done_as_a_job(door: Door, model: str):
     assert (await door.rest.ended(again.json()["id"]))["result"]["type"] == "message"
 
 
+@BOTH
+async def test_what_carries_a_key_is_told_again_event_by_event(door: Door, model: str):
+    body = {"model": model, "max_tokens": 9, "messages": HELLO, "stream": True}
+    first = await door.rest.post("/v1/messages", body, **{"idempotency-key": "k"})
+    await door.rest.settled(first)
+    again = await door.rest.post("/v1/messages", body, **{"idempotency-key": "k"})
+    assert again.headers["x-gateway-replayed"] == "true"
+    assert again.headers["request-id"] == first.headers["request-id"]
+    told = [[line for line in each.text.splitlines() if not line.startswith(":")] for each in (first, again)]
+    assert told[0] == told[1]
+    assert told[0][0] == "event: message_start"
+
+
 # ---- tools, thinking, images -------------------------------------------------------------------------------------
 @TOOLS
 async def test_a_tool_is_called_and_its_input_is_an_object(door: Door, model: str):

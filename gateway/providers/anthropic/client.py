@@ -6,7 +6,6 @@ import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Final, cast
 
 import anthropic
@@ -31,7 +30,7 @@ from gateway.providers.dialects.messages.heard import Hearing
 from gateway.providers.dialects.messages.inward import completion
 from gateway.providers.dialects.messages.outward import messages_request
 from gateway.providers.dialects.messages.values import Lost, decoded, encoded
-from gateway.providers.http import FOREIGN, Answer, Deadlines, Pool, refusal, trouble
+from gateway.providers.http import FOREIGN, Answer, Deadlines, Pool, client_over, refusal, trouble
 from gateway.providers.messages import CountTokens, Messages
 from gateway.providers.ports import Call, Event, Reply
 from gateway.providers.wire import Outgoing, Reading, Wire, complete, events
@@ -72,11 +71,7 @@ class Anthropic:
         self._pool = Pool(settings)
         self._limit = settings.max_answer
         self._credentials = credentials or Credentials()
-        # One jar that takes nothing: what one caller's answer sets must not come with another's request.
-        jar = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
-        self._http = httpx2.AsyncClient(
-            transport=self._pool, trust_env=False, follow_redirects=False, timeout=None, cookies=jar
-        )
+        self._http = client_over(self._pool)
         self._client = _Client(self._http)
 
     def speaks(self, operation: Operation, model: Model) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Final, cast
 
 import httpx2
@@ -17,7 +16,7 @@ from gateway.domain.registry import Model
 from gateway.domain.secret import Secret
 from gateway.providers.credentials import Credentials
 from gateway.providers.endpoints import NOT_OPENAIS, WIRES
-from gateway.providers.http import FOREIGN, Answer, Deadlines, Pool, address, refusal, trouble
+from gateway.providers.http import FOREIGN, Answer, Deadlines, Pool, address, client_over, refusal, trouble
 from gateway.providers.openai.wire import BASE_URL, headers, judge
 from gateway.providers.ports import Call, Event, Reply
 from gateway.providers.wire import Outgoing, Reading, complete, events
@@ -49,11 +48,7 @@ class OpenAI:
         self._limit = settings.max_answer
         self._credentials = credentials or Credentials()
         self._clients: dict[tuple[str, Secret | None], AsyncOpenAI] = {}
-        # One jar that takes nothing: what one caller's answer sets must not come with another's request.
-        jar = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
-        self._http = httpx2.AsyncClient(
-            transport=self._pool, trust_env=False, follow_redirects=False, timeout=None, cookies=jar
-        )
+        self._http = client_over(self._pool)
 
     def speaks(self, operation: Operation, model: Model) -> bool:
         """Whatever has a wire."""

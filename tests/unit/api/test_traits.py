@@ -9,8 +9,9 @@ import bpe_openai
 import pytest
 
 from api.service.ask import Hints
-from api.service.forms import read_chat
+from api.service.forms import read, read_chat
 from gateway.domain.inference import Traits
+from gateway.domain.operations import Operation
 
 HELLO = [{"role": "user", "content": "Hello"}]
 PIXEL = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 100_000}}
@@ -154,3 +155,47 @@ def test_a_conversation_is_a_digest_and_holds_nothing_of_its_text():
     found = traits(OPENING, prompt_cache_key="secret").conversation
     assert len(found) == 16
     assert int(found, 16) >= 0
+
+
+# ---- Anthropic's dialect -----------------------------------------------------------------------------------------
+def of_messages(**fields: Any) -> Any:
+    asked = {"model": "m", "max_tokens": 100, "messages": [{"role": "user", "content": "Hello"}], **fields}
+    return read(Operation.MESSAGES, json.dumps(asked).encode(), Hints(), door="rest")
+
+
+def test_a_request_of_messages_is_measured_with_all_that_a_model_reads():
+    plain = of_messages().traits
+    assert (plain.max_output, plain.needs, plain.images) == (100, (), 0)
+    assert of_messages(system="Be kind. " * 40).traits.input_tokens > plain.input_tokens + 80
+    image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "A" * 4000}}
+    shown = {
+        "type": "tool_result",
+        "tool_use_id": "t",
+        "content": [{"type": "text", "text": "x" * 400}, image],
+    }
+    seen = of_messages(messages=[{"role": "user", "content": [image, shown]}]).traits
+    assert (seen.images, seen.needs) == (2, ("vision",))
+    assert 2 * 765 + 100 < seen.input_tokens < 2 * 765 + 150, "what is drawn is counted by the picture"
+    paper = {"type": "document", "source": {"type": "base64", "data": "A" * 64_000}}
+    assert of_messages(messages=[{"role": "user", "content": [paper]}]).traits.input_tokens > 1000
+
+
+@pytest.mark.parametrize(
+    ("fields", "needs"),
+    [
+        ({"thinking": {"type": "enabled", "budget_tokens": 2000}}, ("reasoning",)),
+        ({"thinking": {"type": "adaptive"}}, ()),
+        ({"stream": True, "tools": [{"name": "f", "input_schema": {}}]}, ("streaming", "tools")),
+        ({"output_config": {"format": {"type": "json_schema", "schema": {}}}}, ("structured_output",)),
+        ({"output_format": {"type": "json_schema", "schema": {}}}, ("structured_output",)),
+        ({"output_config": 5, "tools": []}, ()),
+    ],
+)
+def test_what_a_request_of_messages_needs(fields, needs):
+    assert of_messages(**fields).traits.needs == needs
+
+
+def test_metadata_of_messages_are_tags_and_a_user_that_is_nobody_is_none():
+    asked = of_messages(metadata={"user_id": None, "team": "search"})
+    assert asked.metadata == {"team": "search"}
+    assert of_messages(metadata=None).metadata == {}

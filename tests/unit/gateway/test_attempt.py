@@ -11,10 +11,12 @@ from structlog.testing import capture_logs
 
 from gateway import telemetry
 from gateway.attempt import Attempts, Stream
+from gateway.domain.breaker import BreakerPolicy
 from gateway.domain.errors import GatewayError, UpstreamBroken, UpstreamMalformed, UpstreamTimeout
 from gateway.domain.inference import Mode, Outcome, Usage
 from gateway.domain.operations import Operation
 from gateway.domain.registry import ModelState, Timeouts
+from gateway.live.vitals import Vitals
 from gateway.providers.ports import CallTimeouts, Event, Reply
 from tests.api.rpc import until
 from tests.builders import a_model, a_registry
@@ -174,6 +176,98 @@ async def test_attempts_are_counted_by_model_and_outcome(attempts, a_try):
     await attempts.complete(a_try("down", number=2))
     assert count("gateway_attempts_total", outcome="failed") == failed + 2
     assert count("gateway_fallbacks_total") == again + 1
+
+
+# ---- other dialects ----------------------------------------------------------------------------------------------
+class Watching(Vitals):
+    """Counts which models were seen to begin and to end."""
+
+    def __init__(self):
+        super().__init__("here", BreakerPolicy())
+        self.seen = []
+
+    def begin(self, model):
+        self.seen.append(("begin", model))
+        return super().begin(model)
+
+    def settle(self, attempt, request, *, probe):
+        self.seen.append(("settle", attempt.model))
+        super().settle(attempt, request, probe=probe)
+
+
+def watched(provider, vitals):
+    return Attempts(
+        lambda: a_registry(a_model("good")),
+        {"scripted": provider},
+        CallTimeouts(SECOND, SECOND, SECOND),
+        vitals,
+    )
+
+
+ASKED = '{"model":"good","max_tokens":9,"messages":[{"role":"user","content":"Hello"}],"top_k":3}'
+
+
+async def test_what_is_answered_here_asks_nobody_costs_nothing_and_says_nothing_of_health(a_try):
+    double, vitals = Double(), Watching()
+    wanted = a_try(endpoint=Operation.COUNT_TOKENS.value, body=ASKED)
+    attempt, reply = await watched(double, vitals).complete(wanted)
+    assert (attempt.outcome, attempt.usage, attempt.cost_usd) == (Outcome.SUCCEEDED, Usage(), 0)
+    assert json.loads(reply.body)["input_tokens"] > 0
+    assert reply.estimated
+    assert (double.calls, vitals.seen) == ([], [])
+
+
+async def test_a_provider_that_counts_is_asked(a_try):
+    class Counts(Double):
+        def speaks(self, operation, model):
+            return operation is Operation.COUNT_TOKENS
+
+    double, vitals = Counts(), Watching()
+    wanted = a_try(endpoint=Operation.COUNT_TOKENS.value, body=ASKED)
+    _, reply = await watched(double, vitals).complete(wanted)
+    assert not reply.estimated
+    assert [call.operation for call in double.calls] == [Operation.COUNT_TOKENS]
+    assert vitals.seen == [("begin", "good"), ("settle", "good")]
+
+
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [
+        ({"body": ASKED, "strict": True}, "field_not_supported"),
+        ({"body": ASKED.replace('"user"', '"robot"')}, "invalid_request"),
+    ],
+)
+@pytest.mark.parametrize("how", ["complete", "stream"])
+async def test_what_cannot_be_carried_over_is_refused_before_anybody_is_asked(a_try, changed, code, how):
+    double = Double()
+    wanted = a_try(endpoint=Operation.MESSAGES.value, **changed)
+    found = await getattr(attempts_with(double), how)(wanted)
+    attempt = found[0] if how == "complete" else found
+    assert (attempt.failure.code, attempt.failure.retryable, attempt.cost_usd) == (code, False, 0)
+    assert double.calls == []
+
+
+async def test_what_belongs_to_the_callers_dialect_goes_along_and_what_was_dropped_is_told(a_try):
+    class Answers(Double):
+        async def complete(self, call):
+            await super().complete(call)
+            return Reply(
+                b'{"choices":[{"message":{"content":"Hi"}}]}', Usage(1, 2), "stop", dropped=("seed",)
+            )
+
+    double = Answers()
+    wanted = a_try(endpoint=Operation.MESSAGES.value, body=ASKED, dialect_headers={"anthropic-beta": "a"})
+    _, reply = await attempts_with(double).complete(wanted)
+    assert (reply.dropped, json.loads(reply.body)["content"]) == (
+        ("top_k", "seed"),
+        [{"type": "text", "text": "Hi"}],
+    )
+    call = double.calls[0]
+    assert (call.operation, call.carried, call.dialect_headers) == (
+        Operation.CHAT,
+        True,
+        {"anthropic-beta": "a"},
+    )
 
 
 # ---- streams -----------------------------------------------------------------------------------------------------
