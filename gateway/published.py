@@ -84,12 +84,17 @@ def published(model: Model) -> Published | Unpublished:
     snapshot = _snapshot()
     try:
         provider, info = snapshot.find_provider_model(
-            model.upstream_model, None, own if not model.base_url else None, model.base_url or None
+            _plain(model.upstream_model), None, own if not model.base_url else None, model.base_url or None
         )
     except LookupError:
         return Unpublished(f"{PACKAGE} {_version()} has no price for {model.upstream_model} at this address")
     source = f"{PACKAGE} {_version()} ({_owner(provider, info, snapshot.providers)}/{info.id})"
     return _of(info, source)
+
+
+def _plain(name: str) -> str:
+    """A model's name without the resource that Google has it under: `models/…`, `publishers/google/models/…`."""
+    return name.rpartition("models/")[2] if name.startswith(("models/", "publishers/")) else name
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Asking a server which models it has: `/v1/models` of every server with OpenAI's API, `/api/tags` of Ollama.
+"""Asking a server which models it has: `/v1/models` of every server with OpenAI's API, Gemini's, `/api/tags` of Ollama.
 
 What servers say beside OpenAI's fields is taken where it is known, from their own pages: vLLM `max_model_len`,
 llama.cpp `meta.n_ctx_train`, OpenRouter `context_length`, Groq `context_window`, Mistral `max_context_length` and
@@ -67,6 +67,10 @@ _BY_HOST: Final[Mapping[str, str]] = {
 """The same by where they are: what these list of their models does not tell whose they are."""
 
 
+_METHODS: Final[Mapping[str, Kind]] = {"generateContent": Kind.CHAT, "embedContent": Kind.EMBEDDING}
+_GOOGLES: Final = "models?pageSize=1000"
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """What a server said: what it seems to be, and an entry for each of its models, by name."""
@@ -91,7 +95,10 @@ class Discovery:
         base = base_url.rstrip("/")
         root = base.removesuffix("/v1")
         try:
-            found = from_listing(await self._ask(base, "models", secret), base, reference)
+            tree = await self._ask(base, _GOOGLES if _is_google(base) else "models", secret)
+            if _tells_methods(tree):
+                return from_gemini(tree, base, reference)
+            found = from_listing(tree, base, reference)
         except (errors.UpstreamNotFound, errors.UpstreamRejected, errors.UpstreamMalformed):
             # An Ollama whose address was given without `/v1`, or one of before it spoke OpenAI's API.
             return from_tags(await self._ask(root, "api/tags", secret), f"{root}/v1", reference)
@@ -106,7 +113,9 @@ class Discovery:
 
     async def _ask(self, base: str, path: str, secret: Secret | None) -> Any:
         headers = {"accept": "application/json"}
-        if secret:
+        if secret and _is_google(base):
+            headers["x-goog-api-key"] = secret.reveal()
+        elif secret:
             headers["authorization"] = f"Bearer {secret.reveal()}"
             if "anthropic" in (httpx2.URL(base).host or ""):
                 headers |= {"x-api-key": secret.reveal(), "anthropic-version": "2023-06-01"}
@@ -149,6 +158,49 @@ def from_tags(tree: Any, base_url: str, reference: str | None = None) -> Found:
         model = _model(str(entry.get("name", "")), base_url, reference, tags=tags)
         found.append(replace(model, options={"flavour": "ollama"}))
     return Found("ollama", _named(found))
+
+
+def from_gemini(tree: Any, base_url: str, reference: str | None = None) -> Found:
+    """Proposals from Gemini's `{"models": [{"name": "models/…", "supportedGenerationMethods": […]}]}`.
+
+    What can neither be talked to nor asked for vectors is left out. Page: ai.google.dev/api/models.
+    """
+    found: list[Model] = []
+    for entry in _entries(tree, "models"):
+        methods: Any = entry.get("supportedGenerationMethods")
+        kind = next((kind for method, kind in _METHODS.items() if method in methods), None)
+        if kind is None:
+            continue
+        model = _model(str(entry.get("name", "")).removeprefix("models/"), base_url, reference)
+        asked, answered = entry.get("inputTokenLimit"), entry.get("outputTokenLimit")
+        found.append(
+            replace(
+                model,
+                provider="gemini",
+                kind=kind,
+                context_window=asked if _is_count(asked) else None,
+                max_output=answered if _is_count(answered) and kind is Kind.CHAT else None,
+            )
+        )
+    return Found("gemini", _named(found))
+
+
+def _is_google(base: str) -> bool:
+    host = httpx2.URL(base).host or ""
+    return host.endswith(".googleapis.com") and not base.endswith("/openai")
+
+
+def _tells_methods(tree: Any) -> bool:
+    """Whether this is Gemini's list: Ollama's has the same key, and says no methods."""
+    entries = _map(tree).get("models")
+    return (
+        isinstance(entries, list)
+        and bool(entries)
+        and all(
+            isinstance(_map(each).get("supportedGenerationMethods"), list)
+            for each in cast("list[object]", entries)
+        )
+    )
 
 
 def _proposed(entry: Mapping[str, Any], base_url: str, reference: str | None) -> Model:

@@ -219,3 +219,42 @@ def test_a_file_that_is_none_is_refused_with_its_place(text: str, said: str):
 def test_a_wrong_value_is_left_out_and_said_so(params: dict[str, Any]):
     text = f"model_list: [{{model_name: a, litellm_params: {params!r}}}]".replace("None", "null")
     assert len(read_litellm(text).left_out) >= 1
+
+
+OTHER_WIRES = """
+model_list:
+  - model_name: flash
+    litellm_params: {model: gemini/gemini-2.5-flash, api_key: os.environ/GEMINI_API_KEY}
+  - model_name: claude
+    litellm_params: {model: bedrock/converse/us.anthropic.claude-sonnet-4-5-20250929-v1:0, aws_region_name: eu-west-1,
+      aws_access_key_id: AKIACANARY, aws_secret_access_key: in-clear, aws_session_token: token}
+  - model_name: nova
+    litellm_params: {model: bedrock/us.amazon.nova-pro-v1:0, aws_region_name: us-east-1,
+      aws_access_key_id: os.environ/AWS_ACCESS_KEY_ID, aws_secret_access_key: os.environ/AWS_SECRET_ACCESS_KEY}
+  - model_name: nowhere
+    litellm_params: {model: bedrock/us.amazon.nova-pro-v1:0, aws_region_name: os.environ/AWS_REGION}
+"""
+
+
+def test_gemini_and_bedrock_are_called_over_their_own_wires():
+    imported = read_litellm(OTHER_WIRES)
+    found = models(imported)
+    assert {name: (m.provider, m.base_url, m.upstream_model) for name, m in found.items()} == {
+        "flash": ("gemini", "https://generativelanguage.googleapis.com/v1beta", "gemini-2.5-flash"),
+        "claude": (
+            "bedrock",
+            "https://bedrock-runtime.eu-west-1.amazonaws.com",
+            "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+        ),
+        "nova": ("bedrock", "https://bedrock-runtime.us-east-1.amazonaws.com", "us.amazon.nova-pro-v1:0"),
+    }
+    secrets = {entry.model.name: entry.secret for entry in imported.entries if entry.secret is not None}
+    assert {name: secret.reveal() for name, secret in secrets.items()} == {
+        "claude": "AKIACANARY:in-clear:token"
+    }
+    assert {each.path for each in imported.left_out} == {
+        # Two variables are no one credential: it is put together by whoever has both.
+        "model_list.2.litellm_params.aws_access_key_id",
+        "model_list.2.litellm_params.aws_secret_access_key",
+        "model_list.3.litellm_params.api_base",
+    }

@@ -54,6 +54,39 @@ def test_the_openai_provider_has_an_address_of_its_own():
 
 
 @pytest.mark.parametrize(
+    ("model", "source"),
+    [
+        (Model("m", "gemini", "", "gemini-2.5-flash"), "google/gemini-2.5-flash"),
+        (
+            Model(
+                "m", "gemini", "https://generativelanguage.googleapis.com/v1beta", "models/gemini-2.5-flash"
+            ),
+            "google/gemini-2.5-flash",
+        ),
+        (
+            Model(
+                "m", "bedrock", "https://bedrock-runtime.us-east-1.amazonaws.com", "us.amazon.nova-pro-v1:0"
+            ),
+            "aws/amazon.nova-pro-v1:0",
+        ),
+        (
+            Model(
+                "m",
+                "bedrock",
+                "https://bedrock-runtime.us-east-1.amazonaws.com",
+                "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+            ),
+            "aws/regional.anthropic.claude-sonnet-4-5-20250929-v1:0",
+        ),
+    ],
+)
+def test_a_price_is_that_of_the_provider_where_the_model_is_called(model: Model, source: str):
+    found = published(model)
+    assert isinstance(found, Published)
+    assert source in found.source
+
+
+@pytest.mark.parametrize(
     ("model", "why"),
     [
         (Model("m", "compatible", "http://gpu-1.internal:8000/v1", "gpt-4.1"), "no price for gpt-4.1 at this address"),

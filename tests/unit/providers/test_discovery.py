@@ -99,6 +99,27 @@ def test_ollama_tells_of_its_models_in_tags():
     assert model.tags == {"server": "ollama", "family": "llama", "parameters": "3.2B"}
 
 
+GEMINIS = b"""{"models": [
+  {"name": "models/gemini-2.5-flash", "inputTokenLimit": 1048576, "outputTokenLimit": 65536,
+   "supportedGenerationMethods": ["generateContent", "countTokens"]},
+  {"name": "models/gemini-embedding-001", "inputTokenLimit": 2048, "outputTokenLimit": 1,
+   "supportedGenerationMethods": ["embedContent"]},
+  {"name": "models/imagen-4", "supportedGenerationMethods": ["predict"]} ]}"""
+
+
+async def test_gemini_tells_what_its_models_can_be_asked(discovery: Discovery):
+    async with saying(sized(GEMINIS)) as server:
+        found = await discovery.find(server.base_url, reference="env:GEMINI_API_KEY")
+    assert found.server == "gemini"
+    assert [(m.name, m.provider, m.kind, m.context_window, m.max_output) for m in found.models] == [
+        ("gemini-2.5-flash", "gemini", Kind.CHAT, 1048576, 65536),
+        ("gemini-embedding-001", "gemini", Kind.EMBEDDING, 2048, None),
+    ]
+    assert {(m.upstream_model, m.base_url, m.credential) for m in found.models} == {
+        (name, server.base_url, "env:GEMINI_API_KEY") for name in ("gemini-2.5-flash", "gemini-embedding-001")
+    }
+
+
 @pytest.mark.parametrize("tree", [None, [], {}, {"data": {}}, {"models": "x"}, "models"])
 def test_what_is_no_list_of_models_is_refused(tree: Any):
     with pytest.raises(errors.UpstreamMalformed):
