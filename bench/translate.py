@@ -37,6 +37,8 @@ from gateway.providers.dialects.messages.heard import Hearing
 from gateway.providers.dialects.messages.inward import completion
 from gateway.providers.dialects.messages.outward import Terms, messages_request
 from gateway.providers.dialects.messages.values import Lost, decoded, encoded
+from gateway.providers.dialects.responses.bridge import carry_response
+from gateway.providers.dialects.responses.native import native_response
 from gateway.providers.gemini import answered as gemini_answered
 from gateway.providers.gemini import asked as gemini_asked
 from gateway.providers.messages import Messages
@@ -46,6 +48,7 @@ from gateway.providers.wire import Reading
 ROUNDS: Final = 500
 _SIZE: Final = 4_096
 _CHUNKS: Final = 200
+_ID: Final = "01a2105b-cf6b-74a4-b2aa-3c85e678d99a"
 _SENTENCE: Final = "The gateway carries what was asked to whoever can answer it, and the answer back. "
 _BOUNDS: Final = CallTimeouts(timedelta(1), timedelta(1), timedelta(1))
 _SCHEMA: Final = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
@@ -214,6 +217,63 @@ def chat_over_gemini() -> Translation:
     )
 
 
+def responses_body(text: str) -> dict[str, Any]:
+    """The same of responses."""
+    call = {"type": "function_call", "call_id": "call_1", "name": "weather", "arguments": '{"city":"Žilina"}'}
+    return {
+        "model": "m",
+        "max_output_tokens": 512,
+        "temperature": 0.2,
+        "tools": [{"type": "function", "name": "weather", "parameters": _SCHEMA}],
+        "instructions": text[: len(text) // 2],
+        "input": [
+            {"role": "user", "content": [{"type": "input_text", "text": text[len(text) // 2 :]}]},
+            call,
+            {"type": "function_call_output", "call_id": "call_1", "output": "Sunny"},
+            {"role": "user", "content": "And tomorrow?"},
+        ],
+    }
+
+
+def responses_over_chat() -> Translation:
+    """Responses asked of a model of chat."""
+    body, whole = sized(responses_body), completion_body()
+    chunks = [read_event(data, Reading(_SIZE)) for data in chat_chunks()]
+    carried = carry_response(body, _ID)
+
+    def stream() -> None:
+        translator = carried.stream()
+        for chunk in chunks:
+            translator.feed(chunk)
+        translator.end()
+
+    return Translation(
+        "responses over chat", lambda: carry_response(body, _ID), lambda: carried.reply(whole), stream
+    )
+
+
+def responses_renamed() -> Translation:
+    """Responses asked of a model that speaks them: ids and numbers are changed."""
+    body = sized(responses_body)
+    carried, native = carry_response(body, _ID), native_response(body, _ID)
+    whole, translator = carried.reply(completion_body()), carried.stream()
+    events = [each for data in chat_chunks() for each in translator.feed(read_event(data, Reading(_SIZE)))]
+
+    def stream() -> None:
+        renamed = native.stream()
+        for event in events:
+            renamed.feed(event)
+        renamed.end()
+
+    return Translation(
+        "responses as they are",
+        lambda: native_response(body, _ID),
+        lambda: native.reply(whole),
+        stream,
+        len(events),
+    )
+
+
 def chat_over_converse() -> Translation:
     """Chat asked of a model on Bedrock: its request is signed, and its event stream is decoded, in this time too."""
     model = Model("m", "bedrock", "", "anthropic.claude-sonnet-4-5-20250929-v1:0")
@@ -273,6 +333,8 @@ WAYS: Sequence[Callable[[], Translation]] = (
     chat_over_messages,
     chat_over_gemini,
     chat_over_converse,
+    responses_over_chat,
+    responses_renamed,
 )
 
 

@@ -8,7 +8,8 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from gateway.domain.inference import Failure, InferenceRequest, Settlement, Status
+from gateway.domain.errors import Abandoned
+from gateway.domain.inference import Failure, InferenceRequest, Mode, Settlement, Status
 from gateway.domain.operations import Operation
 from gateway.providers.dialects.responses.own import item_id
 from gateway.seal import Seal
@@ -102,10 +103,10 @@ class ResponseKeeper:
         """
         if request.endpoint != Operation.RESPONSES.value:
             return
+        if request.mode is not Mode.JOB and not _left_alone(settlement):
+            return  # whoever tells its caller keeps it, and knows more of it
         kept = await self._responses.get(request.caller, settlement.request_id)
-        if kept is None:
-            return
-        if not kept.ended:
+        if kept is not None and not kept.ended:
             response = self.opened(kept)
             if settlement.status is Status.COMPLETED:
                 body = await self._claims.result(request.id)
@@ -114,22 +115,18 @@ class ResponseKeeper:
                 response = msgspec.json.decode(body)
             else:
                 response = ended_badly(response, _STATUSES[settlement.status], settlement.failure)
+            # Its stream first: once it is known to have ended, nobody comes back to tell it.
+            if kept.streamed:
+                await self._close_stream(request.id, response)
             await self.keep(request.caller, request.id, response)
-            kept = await self._responses.get(request.caller, request.id) or kept
-        if kept.streamed:
-            await self.close_stream(kept)
 
-    async def close_stream(self, kept: KeptResponse) -> None:
-        """Tell the end of a response in its stream, unless that was told."""
-        tail = await self._streams.read(kept.id)
-        if tail is None or tail.ended:
-            return
-        writer = f"end of {kept.status}"
-        number = await self._streams.open(kept.id, writer)
+    async def _close_stream(self, request_id: str, response: Mapping[str, Any]) -> None:
+        writer = f"end as {response['status']}"
+        number = await self._streams.open(request_id, writer)
         if number is None:
             return
-        await self._streams.append(kept.id, writer, number, [Line(*ending(self.opened(kept), number))])
-        await self._streams.close(kept.id, writer)
+        await self._streams.append(request_id, writer, number, [Line(*ending(response, number))])
+        await self._streams.close(request_id, writer)
 
     def shown(self, event: bytes) -> bytes:
         """An event that ends a stream, as its caller sees it."""
@@ -140,6 +137,12 @@ class ResponseKeeper:
         """Show a response that was queued as in progress."""
         if kept.status == "queued":
             await self.keep(kept.caller, kept.id, {**self.opened(kept), "status": "in_progress"})
+
+
+def _left_alone(settlement: Settlement) -> bool:
+    """Whether nobody was left to tell a waiting caller: it had gone, or the process that served it."""
+    code = None if settlement.failure is None else settlement.failure.code
+    return settlement.status is Status.CANCELLED or code == Abandoned.code
 
 
 def ending(response: Mapping[str, Any], number: int) -> tuple[str, bytes]:

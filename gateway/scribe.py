@@ -21,6 +21,8 @@ _BATCH_BYTES: Final = 256 * 1024
 _MOST_WAITING: Final = 4 * 1024 * 1024
 """Bytes that wait for a database that is away or slow, before the log is given up."""
 _AGAIN: Final = 1.0
+_LOOKS: Final = 60
+"""So many times in a row a database that is away is looked for."""
 _PATIENCE: Final = 2.0
 """Seconds that the end of a stream waits for its log."""
 
@@ -28,12 +30,15 @@ _PATIENCE: Final = 2.0
 class Scribe:
     """Writes one stream's log."""
 
-    def __init__(self, log: StreamLog, request_id: str, writer: str, first: int = 0) -> None:
-        """`first` is the number of the first event that it is told. Nothing is written before there is something."""
+    def __init__(
+        self, log: StreamLog, request_id: str, writer: str, first: int = 0, *, every: float = EVERY
+    ) -> None:
+        """`first` is the number of the first event that it is told, `every` the seconds that one waits for others."""
         self._log = log
         self._request_id = request_id
         self._writer = writer
         self._next = first
+        self._every = every
         self._waiting: list[Line] = []
         self._size = 0
         self._due = asyncio.Event()
@@ -75,10 +80,10 @@ class Scribe:
         telemetry.log.warning("stream_log_lost", request_id=self._request_id, why=why)
 
     async def _write(self) -> None:
-        opened = False
+        opened, away = False, 0
         while not (self._lost and not self._waiting):
             with suppress(TimeoutError):
-                async with asyncio.timeout(EVERY):
+                async with asyncio.timeout(self._every):
                     await self._due.wait()
             self._due.clear()
             try:
@@ -89,7 +94,12 @@ class Scribe:
                 if self._ended and not self._waiting and not self._lost:
                     await self._log.close(self._request_id, self._writer)
                     return
+                away = 0
             except StorageUnavailable:
+                away += 1
+                if away > _LOOKS:
+                    self._lose("the database stays away")
+                    return
                 await asyncio.sleep(_AGAIN)
 
     async def _open(self) -> bool:

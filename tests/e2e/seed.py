@@ -74,6 +74,8 @@ def write_seed(
     )
     models.append(_model("refused", closed, "scripted-ok"))
     models.extend({**_model(name, upstream, "scripted-ok"), "kind": kind} for name, kind in KINDS.items())
+    native = _model("native", upstream, "scripted-ok?text=Said+natively.")
+    models.append({**native, "options": {"dialects": ["chat", "responses"]}})
     models.append({**_model("unpriced", upstream, "scripted-ok"), "price": None})
     aliases: dict[str, Sequence[str]] = {
         "fallback": ["down", "other"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -81,6 +82,28 @@ def test_what_one_replica_keeps_another_goes_on_with(openai: OpenAI, replica: Op
     replica.responses.delete(made.id)
     with pytest.raises(sdk.NotFoundError):
         openai.responses.retrieve(made.id)
+
+
+def sent_to(upstream: Upstream) -> Any:
+    return json.loads(upstream.last()["body"])
+
+
+def test_the_next_turn_goes_to_any_model_whichever_dialect_it_speaks(openai: OpenAI, upstream: Upstream):
+    one = openai.responses.create(model="native", input="I am Ada.")
+    assert one.output_text == "Said natively."
+    assert sent_to(upstream)["store"] is False
+    two = openai.responses.create(model="other", input="Who?", previous_response_id=one.id)
+    said = [message["content"] for message in sent_to(upstream)["messages"]]
+    assert said == ["I am Ada.", "Said natively.", "Who?"]
+    three = openai.responses.create(model="native", input="Sure?", previous_response_id=two.id)
+    sent = sent_to(upstream)
+    assert [item["role"] for item in sent["input"]] == ["user", "assistant", "user", "assistant", "user"]
+    assert "previous_response_id" not in sent
+    assert {one.id[:5], two.id[:5], three.id[:5]} == {"resp_"}
+    with openai.responses.stream(model="native", input="Stream.", previous_response_id=three.id) as stream:
+        events = list(stream)
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    assert openai.responses.retrieve(events[0].response.id).output_text == "Said natively."
 
 
 def test_nobody_else_finds_it(openai: OpenAI, stack: Stack, keys: dict[str, MadeKey]):

@@ -40,6 +40,8 @@ from gateway.storage.ports import KeptResponse, Line, Paged, Responses, StreamLo
 _PATIENCE: Final = 2.0
 """Seconds that an answer waits to be kept; then the caller has it, and it is kept beside."""
 _AGAIN: Final = 1.0
+_LEISURE: Final = 1.0
+"""Seconds that an event waits for others in the log of a stream whose caller hears it at once."""
 _FRESH: Final = timedelta(seconds=5)
 """A response that was made so lately may still be on its way to where it is kept."""
 _LOOKS: Final = 8
@@ -132,7 +134,7 @@ class ResponsesService:
         async def keep(response: Mapping[str, Any]) -> None:
             await self._keep(caller, request_id, response, prepared, streamed=True)
 
-        scribe = Scribe(self._streams, request_id, self._origin)
+        scribe = Scribe(self._streams, request_id, self._origin, every=_LEISURE)
         return Telling(opened, keep=keep, scribe=scribe, include=prepared.include)
 
     async def enqueue(self, caller: Caller, ask: Ask) -> Ask:

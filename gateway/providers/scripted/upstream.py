@@ -15,6 +15,7 @@ from gateway.providers.scripted import kinds
 from gateway.providers.scripted.dialect import OPENAI, Dialect, Unreadable
 from gateway.providers.scripted.messages import MESSAGES
 from gateway.providers.scripted.plan import Plan, plan_of
+from gateway.providers.scripted.responses import RESPONSES
 from gateway.providers.scripted.script import Script, UnknownScript, script_named
 
 REMEMBERED_IDS = 200_000
@@ -84,7 +85,9 @@ class Upstream:
 
     def serves(self, url: bytes) -> bool:
         """Whether a model is called at this target."""
-        of_openais = self.dialect is OPENAI and (kinds.known(url) or MESSAGES.serves(url))
+        of_openais = self.dialect is OPENAI and (
+            kinds.known(url) or MESSAGES.serves(url) or RESPONSES.serves(url)
+        )
         return of_openais or self.dialect.serves(url)
 
     def plan(
@@ -126,11 +129,12 @@ class Upstream:
             return self.refused(400, str(error), "invalid_request_error", None, dialect)
 
     def speaking(self, url: bytes) -> Dialect:
-        """The dialect at this target: the server's own, and beside OpenAI's chat its other kinds and Anthropic's."""
+        """The dialect at this target: the server's own, and beside chat OpenAI's others and Anthropic's."""
         if self.dialect is not OPENAI:
             return self.dialect
-        if MESSAGES.serves(url):
-            return MESSAGES
+        for beside in (MESSAGES, RESPONSES):
+            if beside.serves(url):
+                return beside
         return kinds.OfKind(url) if kinds.known(url) else self.dialect
 
     def refused(
