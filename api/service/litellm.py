@@ -42,7 +42,7 @@ _PROVIDERS: Final[Mapping[str, tuple[str, str, str]]] = {
     "lm_studio": ("compatible", "http://localhost:1234/v1", "lm-studio"),
     "ollama": ("compatible", "http://localhost:11434/v1", "ollama"),
     "ollama_chat": ("compatible", "http://localhost:11434/v1", "ollama"),
-    "anthropic": ("compatible", "https://api.anthropic.com/v1", ""),
+    "anthropic": ("anthropic", "https://api.anthropic.com", ""),
     "huggingface": ("huggingface", "https://router.huggingface.co/v1", ""),
     "groq": ("compatible", "https://api.groq.com/openai/v1", "groq"),
     "together_ai": ("compatible", "https://api.together.xyz/v1", "together"),

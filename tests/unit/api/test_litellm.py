@@ -104,6 +104,7 @@ def test_a_prefix_becomes_the_flavour_of_the_server():
 model_list:
   - model_name: a
     litellm_params: {model: azure/mine, api_base: "https://r.openai.azure.com", api_version: 2024-10-21}
+  - {model_name: c, litellm_params: {model: anthropic/claude-sonnet-4-5}}
   - {model_name: h, litellm_params: {model: huggingface/together/org/name}}
   - {model_name: g, litellm_params: {model: groq/llama-3.3-70b-versatile}}
   - {model_name: v, litellm_params: {model: hosted_vllm/qwen, api_base: "http://gpu-1:8000/v1"}}
@@ -112,11 +113,13 @@ model_list:
     found = models(read_litellm(text))
     assert {name: model.options for name, model in found.items()} == {
         "a": {"flavour": "azure", "api_version": "2024-10-21"},
+        "c": {},
         "h": {},
         "g": {"flavour": "groq"},
         "v": {"flavour": "vllm"},
         "o": {},
     }
+    assert (found["c"].provider, found["c"].base_url) == ("anthropic", "https://api.anthropic.com")
     assert (found["h"].provider, found["h"].upstream_model) == ("huggingface", "org/name:together")
     assert (found["a"].upstream_model, found["g"].base_url) == ("mine", "https://api.groq.com/openai/v1")
 
