@@ -15,6 +15,7 @@ from gateway.providers.ports import JSON, Call, Event, Reply
 from gateway.providers.usage import read_told, usage_of
 from gateway.providers.wire import Outgoing, Reading, complained
 
+_SAID: Final = ("thinking", "text", "input")  # what a block holds that was generated
 _NULL: Final = msgspec.Raw(b"null")
 
 
@@ -86,9 +87,9 @@ class Messages:
             if answer.error != _NULL:
                 raise complained(body, reading, errors.UpstreamUnavailable)
             raise _malformed("an answer without content", body, reading)
-        return Reply(
-            body, usage_of(read_told(answer.usage)), _finish(answer.stop_reason), request_id or answer.id
-        )
+        usage = usage_of(read_told(answer.usage))
+        text = "" if usage is not None else _text(body)
+        return Reply(body, usage, _finish(answer.stop_reason), request_id or answer.id, text=text)
 
     def event(self, name: bytes, data: bytes, reading: Reading, request_id: str | None) -> Event:
         """One event of a stream. Raises UpstreamMalformed, or UpstreamBroken for an error event."""
@@ -152,6 +153,15 @@ class CountTokens:
         """Raises UpstreamMalformed: nothing was to be streamed."""
         del name, request_id
         raise _malformed("a stream where none was asked for", data, reading)
+
+
+def _text(body: bytes) -> str:
+    """All that was generated in an answer, for an estimate."""
+    content: Any = msgspec.json.decode(body)["content"]
+    parts = (block.get(name) for block in content if isinstance(block, dict) for name in _SAID)
+    return "".join(
+        part if isinstance(part, str) else msgspec.json.encode(part).decode() for part in parts if part
+    )
 
 
 def _finish(stop_reason: str | None) -> str | None:

@@ -81,6 +81,14 @@ async def test_messages_pass_through_as_the_bytes_they_are(provider: Provider, u
     assert msgspec.json.decode(seen.last()[1])["stream"] is True
 
 
+async def test_an_answer_without_usage_can_be_estimated_by_its_text(provider: Provider):
+    call_ = b'{"type":"tool_use","id":"t","name":"f","input":{"a":1}}'
+    async with saying(sized(ANSWER.replace(b'"text":"Hi"}', b'"text":"Hi"},' + call_))) as silent:
+        for operation in (Operation.MESSAGES, Operation.CHAT):
+            reply = await provider.complete(asked(silent.base_url, operation))
+            assert (reply.usage, reply.text) == (None, 'Hi{"a":1}')
+
+
 async def test_a_count_is_the_upstreams_and_costs_nothing(provider: Provider, upstream: tuple[Inside, str]):
     reply = await provider.complete(asked(upstream[1], Operation.COUNT_TOKENS))
     assert msgspec.json.decode(reply.body) == {"input_tokens": 11}

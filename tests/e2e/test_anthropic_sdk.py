@@ -33,6 +33,7 @@ def test_the_real_model_answers(anthropic: Anthropic, admin: Person, model: str)
     message = raw.parse()
     assert message.content[0].text
     assert message.stop_reason in ("end_turn", "max_tokens")
+    assert message.usage.output_tokens <= 24
     assert raw.headers["request-id"] == raw.headers["x-request-id"]
     row = admin.request(raw.headers["x-request-id"])
     assert (row["model"], row["endpoint"]) == (model, "/v1/messages")
