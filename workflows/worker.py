@@ -20,6 +20,7 @@ from activities.routing import RoutingActivities
 from activities.simulations import SimulationActivities
 from gateway.settings import Settings
 from gateway.temporal.client import process_queue
+from gateway.temporal.deployment import versioning
 from workflows.batch import BatchWorkflow
 from workflows.delivery import DeliverWorkflow
 from workflows.inference import InferenceWorkflow
@@ -156,6 +157,7 @@ def job_workers(client: Client, settings: Settings, hands: Hands) -> Sequence[Wo
         max_heartbeat_throttle_interval=timedelta(seconds=1),
         default_heartbeat_throttle_interval=timedelta(seconds=1),
         graceful_shutdown_timeout=settings.worker.shutdown_grace,
+        deployment_config=versioning(temporal),
     )
     orphans = Worker(
         client,

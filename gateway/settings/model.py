@@ -189,6 +189,13 @@ class CredentialKeys(Ring):
     _where: ClassVar[str] = "credentials.encryption"
 
 
+class Deployment(Section):
+    """Which version of the workers' code this is."""
+
+    name: Text = "llm-gateway"
+    build: Text = ""
+
+
 class Temporal(Section):
     """The workflow engine."""
 
@@ -196,6 +203,7 @@ class Temporal(Section):
     namespace: Text = "default"
     sync_queue: Text = "gateway-requests"
     jobs_queue: Text = "gateway-jobs"
+    deployment: Deployment = Deployment()
     task_timeout: Timeout = seconds(30)
     start_timeout: Timeout = seconds(2)
     workflow_slots: Count = 1000
