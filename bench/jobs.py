@@ -1,4 +1,4 @@
-"""`python -m bench.jobs`: how fast jobs are accepted, and how long they take from acceptance to result."""
+"""`python -m bench.jobs`: how fast jobs are accepted, how long they take to their result, and to tell their callers."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from time import perf_counter
 import msgspec
 
 from bench.backlog import until_none
+from bench.hook import SECRET, Hook, listening
 from bench.load import Load, crowd
 from bench.options import Bench, main, parser, say
 from bench.processes import cpu_between, look
@@ -77,18 +78,25 @@ async def measure(bench: Bench, shape: Shape) -> Report:
     subject = next((each for each in bench.ours if each.name != "engine-off"), None)
     if subject is None:
         raise BenchError("jobs need a gateway of ours with an engine")
-    hand_over = subject.post(
-        _JOBS, {"endpoint": "/v1/chat/completions", "body": {"model": "bench", "messages": MESSAGES}}
-    )
+    asked = {"endpoint": "/v1/chat/completions", "body": {"model": "bench", "messages": MESSAGES}}
+    hand_over = subject.post(_JOBS, asked)
+    told: tuple[Run, float] | None = None
     asking = Caller(subject.host, subject.port)
     try:
         say(f"jobs: {shape.alone} one after the other")
         alone = await _alone(asking, subject, hand_over, shape.alone)
         say(f"jobs: {shape.jobs} handed over by {shape.callers} callers")
         run, jobs, seconds = await _together(bench, asking, subject, hand_over, shape)
+        if subject.site is not None:  # elsewhere, nobody would find the receiver here
+            say(f"jobs: {shape.jobs} that tell a webhook")
+            async with listening() as hook:
+                deliver = {"webhook": {"url": hook.url, "secret": SECRET}}
+                telling = subject.post(_JOBS, {**asked, "deliver": deliver})
+                run_told, _, took = await _together(bench, asking, subject, telling, shape, hook)
+                told = run_told, len(hook) / took
     finally:
         asking.close()
-    return _report(shape, alone, run, jobs, seconds)
+    return _report(shape, alone, (run, jobs, seconds), told)
 
 
 async def _alone(asking: Caller, subject: Subject, hand_over: bytes, count: int) -> list[float]:
@@ -106,9 +114,14 @@ async def _alone(asking: Caller, subject: Subject, hand_over: bytes, count: int)
 
 
 async def _together(
-    bench: Bench, asking: Caller, subject: Subject, hand_over: bytes, shape: Shape
+    bench: Bench,
+    asking: Caller,
+    subject: Subject,
+    hand_over: bytes,
+    shape: Shape,
+    hook: Hook | None = None,
 ) -> tuple[Run, dict[str, Job], float]:
-    """Hand over, wait until all have ended and nothing is left to do; how long that took in all."""
+    """Hand over, wait until all have ended, all are told and nothing is left to do; how long that took in all."""
     backlog = subject.site.backlog if subject.site is not None else None
     rows = await backlog.rows() if backlog is not None else 0
     run = Run(began=look(bench.pids(subject)))
@@ -121,6 +134,8 @@ async def _together(
         return sum([await _some(asking, subject, status) for status in ("queued", "in_progress")])
 
     await until_none(running, begun + _WITHIN)
+    if hook is not None:
+        await hook.until(len(ids), begun + _WITHIN)
     seconds = perf_counter() - begun
     if backlog is not None:
         drained = await backlog.empty(rows + len(ids))
@@ -155,8 +170,14 @@ async def _listed(asking: Caller, subject: Subject, most: int) -> list[Job]:
     return found
 
 
-def _report(shape: Shape, alone: list[float], run: Run, jobs: dict[str, Job], seconds: float) -> Report:
+def _report(
+    shape: Shape,
+    alone: list[float],
+    many: tuple[Run, dict[str, Job], float],
+    told: tuple[Run, float] | None,
+) -> Report:
     report = Report()
+    run, jobs, seconds = many
     took = [job.seconds for job in jobs.values() if job.seconds is not None]
     one, accept, whole = Spread.of(alone), Spread.of(run.load.totals), Spread.of(took)
     done = len(took)
@@ -170,11 +191,18 @@ def _report(shape: Shape, alone: list[float], run: Run, jobs: dict[str, Job], se
                 ["one after the other, to the result", *_line(one, "–", "0")],
                 ["many: accepted", *_line(accept, f"{run.offered:.1f}", run.load.faults_told())],
                 ["many: to the result", *_line(whole, f"{done / seconds:.1f}", str(not_done))],
+                *([] if told is None else [_told_line(*told)]),
             ],
             (f"always start-first; then {run.drained:.1f} s until all workflows were closed; {left}",),
         )
     )
     runs = {(shape.callers, "jobs"): run}
+    if told is not None:
+        runs[shape.callers, "jobs that tell a webhook"] = told[0]
+        report.facts |= {
+            "jobs.told_per_second": told[1],
+            "jobs.told_cpu_ms": told[0].cpu_ms(*told[0].cpu),
+        }
     report.tables += [cpu_table(runs, "CPU milliseconds for one job"), memory_table(runs)]
     report.facts |= {
         "jobs.accepted_per_second": run.offered,
@@ -184,6 +212,16 @@ def _report(shape: Shape, alone: list[float], run: Run, jobs: dict[str, Job], se
         "jobs.missing": run.missing + run.open,
     }
     return report
+
+
+def _told_line(run: Run, rate: float) -> list[str]:
+    return [
+        "many: told by webhook",
+        str(run.load.answered),
+        f"{rate:.1f}",
+        *["–"] * 4,
+        run.load.faults_told(),
+    ]
 
 
 def _line(spread: Spread, rate: str, errors: str) -> list[str]:
