@@ -209,6 +209,11 @@ class Answered:
         return Reply(answer, usage, finish, self.request_id, dropped=self.dropped)
 
     # ---- streams -------------------------------------------------------------------------------------------------
+    @property
+    def done(self) -> bool:
+        """Whether the message has stopped, and its tokens are told."""
+        return self._finish is not None and self._usage is not None
+
     def feed(self, name: bytes, data: bytes) -> Sequence[Event]:
         """The chunk that an event stands for, if it says something. Raises UpstreamBroken for an exception."""
         if name.startswith(EXCEPTION):

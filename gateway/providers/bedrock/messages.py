@@ -52,6 +52,12 @@ class Passed:
     reading: Reading
     request_id: str | None
     _finished: bool = False
+    _stopped: bool = False
+
+    @property
+    def done(self) -> bool:
+        """Whether the message has stopped."""
+        return self._stopped
 
     def refused(self, answer: Answer, body: bytes) -> GatewayError:
         """The error for an answer that is no success."""
@@ -73,6 +79,7 @@ class Passed:
             raise errors.UpstreamMalformed(detail=f"a chunk that is none: {error}", status=200) from error
         event = _WIRE.event(b"", inner, self.reading, self.request_id)
         self._finished = self._finished or event.finish_reason is not None
+        self._stopped = self._stopped or event.name == "message_stop"
         return (event,)
 
     def end(self) -> Sequence[Event]:

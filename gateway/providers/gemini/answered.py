@@ -206,6 +206,16 @@ class Answered:
         )
 
     # ---- streams -------------------------------------------------------------------------------------------------
+    @property
+    def done(self) -> bool:
+        """Whether every candidate has finished, and their tokens are told. Where several were asked for, who knows."""
+        return (
+            self._usage is not None
+            and "n" not in self.call.body
+            and bool(self._choices)
+            and all(choice.finish for choice in self._choices.values())
+        )
+
     def feed(self, name: bytes, data: bytes) -> Sequence[Event]:
         """One event for each candidate that says something."""
         del name

@@ -15,7 +15,7 @@ import msgspec
 
 from gateway.domain.errors import InvalidRequest, NotCarried
 from gateway.providers.gemini.schema import narrowed
-from gateway.providers.gemini.wire import EFFORTS, SKIP_SIGNATURE, as_fields, takes_levels, thinking
+from gateway.providers.gemini.wire import EFFORTS, SKIP_SIGNATURE, as_fields, takes_levels, thinking, thinks
 from gateway.providers.hub.asked import (
     Asked,
     Fields,
@@ -333,7 +333,8 @@ def _config(asked: Asked, call: Call, google: Dict) -> Dict:
             found["logprobs"] = top
     found.update(_format(asked))
     found.update(_modalities(asked))
-    found.update(as_fields(google.pop("generationConfig", None)))
+    own = as_fields(google.pop("generationConfig", None))
+    found.update({camel(name): value for name, value in own.items()})
     config = _thinking(asked, call, as_fields(google.pop("thinkingConfig", None)))
     if config:
         found["thinkingConfig"] = config
@@ -378,7 +379,11 @@ def _thinking(asked: Asked, call: Call, own: Fields) -> Dict:
     effort = asked.text("reasoning_effort")
     if effort is not None and effort not in EFFORTS:
         raise wrong("reasoning_effort", f"one of {listed(EFFORTS)}")
-    found: Dict = {} if effort is None else thinking(effort, call.model.upstream_model)
+    found: Dict = {}
+    if effort is not None and thinks(call.model.upstream_model):
+        found = thinking(effort, call.model.upstream_model)
+    elif effort not in (None, "none"):
+        asked.drop("reasoning_effort")
     given = asked.object("thinking")
     match given.get("type"):
         case "enabled":

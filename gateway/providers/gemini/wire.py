@@ -37,6 +37,7 @@ def path(model: str, method: str) -> str:
 
 # ---- thinking ----------------------------------------------------------------------------------------------------
 _VERSION: Final = re.compile(r"gemini-(\d+)")
+_THOUGHTLESS: Final = re.compile(r"gemini-(?:1|2\.0)|gemma-")
 _BUDGETS: Final[Mapping[str, int]] = {
     "none": 0,
     "minimal": 1024,
@@ -58,6 +59,11 @@ _LEVELS: Final[Mapping[str, str]] = {
 EFFORTS: Final = tuple(_LEVELS)
 SKIP_SIGNATURE: Final = "skip_thought_signature_validator"
 """Google's own stand-in for the signature of a tool call that another model made, without which Gemini 3 refuses it."""
+
+
+def thinks(model: str) -> bool:
+    """Whether a model can be told how much to think: those before 2.5 cannot, and Gemma; of others nobody knows."""
+    return _THOUGHTLESS.search(model) is None
 
 
 def takes_levels(model: str) -> bool:

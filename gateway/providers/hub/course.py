@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from typing import Protocol
@@ -10,7 +11,7 @@ from gateway.domain import errors
 from gateway.domain.errors import GatewayError
 from gateway.providers.http import Answer
 from gateway.providers.ports import Event, Reply
-from gateway.providers.wire import NOT_A_STREAM
+from gateway.providers.wire import DRAIN, NOT_A_STREAM
 
 
 class Answered(Protocol):
@@ -27,6 +28,11 @@ class Answered(Protocol):
 
 class Speech(Answered, Protocol):
     """The same for an answer that may be a stream."""
+
+    @property
+    def done(self) -> bool:
+        """Whether all has been said that belongs to an answer: what still comes is not waited for."""
+        ...
 
     def feed(self, name: bytes, data: bytes) -> Sequence[Event]:
         """The events that one event of the upstream's stands for. Raises like `reply`, and UpstreamBroken."""
@@ -57,11 +63,24 @@ async def events(answer: Answer, speech: Speech, limit: int, frames: Frames) -> 
         speech.reply(await answer.read(limit))
         raise errors.UpstreamMalformed(detail="a whole answer where a stream was asked for", status=200)
     async with aclosing(frames(answer, limit)) as sent:
-        async for name, data, cut in sent:
+        while True:
+            try:
+                name, data, cut = await (_soon(sent) if speech.done else anext(sent))
+            except StopAsyncIteration:
+                break
             for event in _fed(speech, name, data, cut=cut):
                 yield event
     for event in speech.end():
         yield event
+
+
+async def _soon(sent: AsyncGenerator[tuple[bytes, bytes, bool]]) -> tuple[bytes, bytes, bool]:
+    """What still comes after the last word, if it comes at once; a server that stays open holds nobody up."""
+    try:
+        async with asyncio.timeout(DRAIN):
+            return await anext(sent)
+    except TimeoutError:
+        raise StopAsyncIteration from None
 
 
 def _fed(speech: Speech, name: bytes, data: bytes, *, cut: bool) -> Sequence[Event]:

@@ -345,6 +345,21 @@ def test_how_much_to_think_is_said_as_the_model_takes_it(
     assert dropped == ()
 
 
+def test_a_model_that_does_not_think_is_not_told_to():
+    for model in ("gemini-2.0-flash", "gemini-1.5-pro", "gemma-3-27b-it"):
+        found, dropped = sent(model, reasoning_effort="low")
+        assert "generationConfig" not in found
+        assert dropped == ("reasoning_effort",)
+        assert sent(model, reasoning_effort="none")[1] == ()
+
+
+def test_googles_own_words_go_along_in_either_spelling():
+    found, dropped = sent(google={"generation_config": {"media_resolution": "LOW"}, "cachedContent": "c/1"})
+    assert found["generationConfig"] == {"mediaResolution": "LOW"}
+    assert found["cachedContent"] == "c/1"
+    assert dropped == ()
+
+
 def test_a_models_options_hold_until_the_caller_says_otherwise():
     options = {"safety_settings": [{"category": "A"}], "generation_config": {"temperature": 1, "topK": 3}}
     found, _ = sent(options=options, temperature=0)
