@@ -205,6 +205,7 @@ async def test_an_image_comes_as_bytes_and_goes_as_json(provider: Provider):
     (image,) = json.loads(reply.body)["data"]
     assert b64decode(image["b64_json"]) == PNG
     assert set(reply.dropped) == {"n", "quality", "response_format"}
+    assert reply.usage == Usage(images=1)
 
 
 async def test_a_strict_request_that_would_lose_a_field_is_not_sent(provider: Provider):
@@ -229,6 +230,7 @@ async def test_sound_goes_as_it_is_and_comes_back_as_text(provider: Provider, ho
             reply = await provider.complete(asking)
             said = reply.body.decode() if how == "text" else json.loads(reply.body)["text"]
             assert (said, reply.dropped) == ("Dobrý deň", ("language",))
+            assert (reply.usage, reply.text) == (None, "Dobrý deň")
             assert reply.media_type.startswith("text/plain" if how == "text" else "application/json")
         assert b"content-type: audio/flac" in server.requests[-1].lower()
         assert server.requests[-1].endswith(b"fLaC sound")

@@ -13,6 +13,7 @@ from gateway.domain.operations import Operation
 from gateway.domain.registry import Model
 from gateway.providers.compatible.client import Compatible
 from gateway.providers.credentials import Credentials
+from gateway.providers.headers import outgoing
 from gateway.providers.http import Deadlines, Pool, address, post
 from gateway.providers.huggingface.options import SIMILARITY, Said, said
 from gateway.providers.huggingface.wire import judge, task_of
@@ -69,11 +70,7 @@ class HuggingFace:
         deadlines = Deadlines.of(call.timeouts)
         secret = self._credentials.secret_of(call.model)
         sent = task.outgoing(call, stream=False)
-        headers = {
-            name.lower(): value for name, value in (*call.model.headers.items(), *call.headers.items())
-        }
-        headers |= {"content-type": sent.media_type, "accept": task.accept, "accept-encoding": "identity"}
-        headers["user-agent"] = "llm-gateway"
+        headers = {**outgoing(call, sent.media_type), "accept": task.accept}
         if secret is not None:
             headers["authorization"] = f"Bearer {secret.reveal()}"
         answer = await post(self._pool, address(*_place(call, options)), headers, sent.content, deadlines)

@@ -19,6 +19,7 @@ import time
 from abc import ABC, abstractmethod
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from struct import pack
 from typing import Any, Final, cast
 
@@ -28,6 +29,7 @@ from typing_extensions import override
 from gateway import tokens
 from gateway.domain import errors
 from gateway.domain.errors import ContextTooLong, GatewayError
+from gateway.domain.inference import Usage
 from gateway.domain.operations import Operation
 from gateway.providers.http import Complaint, said
 from gateway.providers.ports import Call, Event, Reply
@@ -232,6 +234,10 @@ class Images(Task):
             raise ValueError(f"{media_type or 'nothing'} where an image was asked for")
         return {"created": int(time.time()), "data": [{"b64_json": b64encode(body).decode()}]}
 
+    @override
+    def reply(self, body: bytes, reading: Reading, request_id: str | None, media_type: str) -> Reply:
+        return replace(super().reply(body, reading, request_id, media_type), usage=Usage(images=1))
+
 
 class Transcriptions(Task):
     """Automatic speech recognition: sound as bytes in, text out."""
@@ -261,10 +267,11 @@ class Transcriptions(Task):
     @override
     def reply(self, body: bytes, reading: Reading, request_id: str | None, media_type: str) -> Reply:
         reply = super().reply(body, reading, request_id, media_type)
+        # What was heard is estimated by the recording, what was said by its text.
+        reply = replace(reply, text=msgspec.json.decode(reply.body)["text"])
         if self.body.get("response_format") != "text":
             return reply
-        text: str = msgspec.json.decode(reply.body)["text"]
-        return Reply(text.encode(), None, None, request_id, "text/plain; charset=utf-8", self.dropped)
+        return replace(reply, body=reply.text.encode(), media_type="text/plain; charset=utf-8")
 
 
 def task_of(call: Call, *, scores: bool, compares: bool) -> Task:
