@@ -99,7 +99,7 @@ class JobCalls:
             await made.scribe.close()
             return
         request = wanted.request
-        await self._keeper.keep(request.caller, request.id, msgspec.json.decode(made.reply.body))
+        await self._keeper.end(request.caller, request.id, msgspec.json.decode(made.reply.body))
         made.scribe.add(made.last.name, self._keeper.shown(made.last.data))
         await made.scribe.close()
 

@@ -96,6 +96,12 @@ class ResponseKeeper:
         outputs = self.items(with_ids(response.get("output"), request_id)) if kept.ended else ()
         return await self._responses.keep(kept, inputs, outputs)
 
+    async def end(self, caller: str, request_id: str, response: Mapping[str, Any]) -> bool:
+        """Keep how a response ended; False if it had ended before, or was deleted meanwhile."""
+        if await self._responses.get(caller, request_id) is None:
+            return False
+        return await self.keep(caller, request_id, response)
+
     async def settle(self, request: InferenceRequest, settlement: Settlement) -> None:
         """End a response as its request ended, if it is kept and has not ended; and its stream. Safe to do again.
 

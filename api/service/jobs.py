@@ -37,7 +37,9 @@ from gateway.settings import Settings
 from gateway.storage.ports import Claims, JobFilter, Jobs, Page, StreamLog
 
 _SOON = timedelta(seconds=1)
-Prepares = Callable[[Caller, Ask], Awaitable[Ask]]
+Begins = Callable[[str], Awaitable[None]]
+"""Keeps what has to be there before a job of this id is started; safe to do again."""
+Prepares = Callable[[Caller, Ask], Awaitable[tuple[Ask, Begins]]]
 """Puts what a request refers to into it, before it becomes a job."""
 
 
@@ -101,19 +103,21 @@ class JobsService:
         self._destinations = destinations
         self.prepares: dict[Operation, Prepares] = {}
 
-    async def create(self, caller: Caller, ask: Ask, *, prepared: bool = False) -> Job:
-        """Accept a job; the same Idempotency-Key gives the same job. One that is `prepared` may stream into its log.
+    async def create(self, caller: Caller, ask: Ask) -> Job:
+        """Accept a job; the same Idempotency-Key gives the same job.
 
         Raises InvalidRequest, IdempotencyMismatch, EngineUnavailable, StorageUnavailable, and RequestFailed as `accept`
         does, and as RateLimited where a throttle of the rules refuses.
         """
         caller.require(Right.INFER)
-        if ask.stream and not prepared and ask.operation not in TOLD:
+        prepare = self.prepares.get(ask.operation)
+        if ask.stream and prepare is None and ask.operation not in TOLD:
             raise InvalidRequest(
                 "A job of this kind cannot stream: leave `stream` out, and watch the job.", param="stream"
             )
-        if not prepared and (prepare := self.prepares.get(ask.operation)) is not None:
-            ask = await prepare(caller, ask)
+        begin: Begins | None = None
+        if prepare is not None:
+            ask, begin = await prepare(caller, ask)
         jobs = self._settings.jobs
         limits = replace(
             limits_of(self._settings.inference.fallback),
@@ -143,6 +147,8 @@ class JobsService:
         taken = await self._admission.take(decision, served, (Then.REJECT,))
         new = False
         try:
+            if begin is not None:
+                await begin(request.id)
             new = await self._engine.start(request)
         finally:
             if not new:

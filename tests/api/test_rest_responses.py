@@ -350,6 +350,47 @@ async def test_deleting_what_is_being_made_ends_it(rest, sdk):
         await sdk.responses.retrieve(made.id)
 
 
+async def test_what_becomes_no_job_leaves_nothing_behind(rest, sdk):
+    with pytest.raises(openai.NotFoundError):
+        await sdk.responses.create(model="nobody", input="Hi", background=True, stream=True)
+    assert not rest.world.store.responses.shelf.responses
+    assert not rest.world.store.responses.shelf.rows
+
+
+async def test_a_response_in_the_background_with_a_key_is_made_once(rest, sdk):
+    headers = {"idempotency-key": "k-3"}
+    made = [
+        await sdk.responses.create(model="good", input="Hi", background=True, extra_headers=headers)
+        for _ in range(2)
+    ]
+    assert made[0].id == made[1].id
+    done = await ended(sdk, made[0])
+    assert done.status == "completed"
+    again = await sdk.responses.create(model="good", input="Hi", background=True, extra_headers=headers)
+    assert (again.id, again.output_text) == (done.id, done.output_text)
+    assert rest.world.upstream.calls.total() == 1
+    with pytest.raises(openai.UnprocessableEntityError):
+        await sdk.responses.create(model="good", input="Other", background=True, extra_headers=headers)
+
+
+async def test_what_is_deleted_while_it_streams_stays_deleted(sdk, says):
+    stream = await sdk.responses.create(
+        model="good", input="Hi", stream=True, **says("One two.", chunk_interval_ms=60)
+    )
+    made = ""
+    async for event in stream:
+        if event.type == "response.created":
+            made = event.response.id
+            await sdk.responses.delete(made)
+    with pytest.raises(openai.NotFoundError):
+        await sdk.responses.retrieve(made)
+
+
+async def test_a_conversation_with_a_key_is_begun_once(sdk):
+    begun = [await sdk.conversations.create(extra_headers={"idempotency-key": "k-2"}) for _ in range(2)]
+    assert begun[0].id == begun[1].id
+
+
 async def test_a_stream_in_the_background_is_told_from_its_queue_to_its_end(sdk, says):
     stream = await sdk.responses.create(
         model="good", input="Hi", background=True, stream=True, **says("One two three.", chunk_interval_ms=40)

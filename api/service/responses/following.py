@@ -30,7 +30,7 @@ class Following:
     def __init__(
         self,
         log: StreamLog,
-        kept: KeptResponse,
+        request_id: str,
         *,
         after: int,
         deadline: datetime,
@@ -39,11 +39,11 @@ class Following:
         served: Served | None = None,
     ) -> None:
         """`look` tells how the response stands now."""
-        self.served = served or Served(kept.id, workflow_id=kept.id)
+        self.served = served or Served(request_id, workflow_id=request_id)
         self.deadline = deadline
         self.media_type = EVENT_STREAM
         self._log = log
-        self._kept = kept
+        self._request_id = request_id
         self._after = after
         self._look = look
         self._keeper = keeper
@@ -53,7 +53,7 @@ class Following:
         heard = monotonic()
         while True:
             try:
-                tail = await self._log.read(self._kept.id, self._after)
+                tail = await self._log.read(self._request_id, self._after)
             except StorageUnavailable:
                 await asyncio.sleep(_AGAIN)
                 heard = monotonic()

@@ -12,7 +12,7 @@ import msgspec
 
 from api.service.ask import Ask
 from api.service.inference import InferenceService
-from api.service.jobs import JobsService
+from api.service.jobs import Begins, JobsService
 from api.service.opened import OpenStream
 from api.service.responses.following import Following
 from api.service.responses.state import Prepared, ResponseState
@@ -28,7 +28,7 @@ from gateway.domain.errors import (
 )
 from gateway.domain.identity import Caller, Right
 from gateway.domain.inference import Status
-from gateway.ids import derive_id, moment_in, new_id, parse_id
+from gateway.ids import moment_in, parse_id
 from gateway.providers.dialects.responses.answer import blank
 from gateway.providers.dialects.responses.own import request_id_of, with_own
 from gateway.providers.ports import JSON, Reply
@@ -48,6 +48,14 @@ _LOOKS: Final = 8
 _LOOK: Final = 0.05
 _CANCELLING: Final = 2.0
 """Seconds that a cancellation waits for its job's end."""
+_QUEUED: Final = {
+    "status": "queued",
+    "output": [],
+    "usage": None,
+    "completed_at": None,
+    "error": None,
+    "incomplete_details": None,
+}
 _OVERDUE: Final = timedelta(minutes=2)
 """After its deadline, a response that nobody ended is given up."""
 
@@ -104,10 +112,10 @@ class ResponsesService:
     async def answer(self, caller: Caller, ask: Ask) -> tuple[Reply, Served]:
         """The whole response, or one that is queued. Raises as InferenceService does, and as ResponseState.prepare."""
         caller.require(Right.INFER)
+        if _in_background(ask):
+            response, served = await self._enqueue(caller, ask)
+            return Reply(msgspec.json.encode(hidden(response)), media_type=JSON), served
         prepared = await self._state.prepare(caller, ask)
-        if prepared.own.background:
-            kept, served = await self._enqueue(caller, prepared)
-            return self._reply(kept, prepared.include), served
         reply, served = await self._inference.answer(caller, prepared.ask)
         if prepared.stores and not served.replayed:
             whole = msgspec.json.decode(reply.body)
@@ -120,53 +128,57 @@ class ResponsesService:
     async def stream(self, caller: Caller, ask: Ask) -> OpenStream:
         """The events of a response as they come; of one in the background, from its log."""
         caller.require(Right.INFER)
+        if _in_background(ask):
+            _, served = await self._enqueue(caller, ask)
+            return self._following(caller, served.request_id, -1, served)
         prepared = await self._state.prepare(caller, ask)
-        if prepared.own.background:
-            kept, served = await self._enqueue(caller, prepared)
-            return self._following(kept, -1, served)
         opened = await self._inference.stream(caller, prepared.ask)
         if opened.served.replayed:
             return opened
         if not prepared.stores:
             return Telling(opened, keep=None, scribe=None, include=prepared.include)
         request_id = opened.served.request_id
+        begun: list[asyncio.Task[None]] = []
 
         async def keep(response: Mapping[str, Any]) -> None:
-            await self._keep(caller, request_id, response, prepared, streamed=True)
+            """As it begins, and then how it ended, in this order."""
+            work = self._keep_at_last(
+                caller, request_id, response, prepared, streamed=True, after=begun[-1] if begun else None
+            )
+            begun.append(self._run_beside(work))
+            await asyncio.wait(begun[-1:], timeout=_PATIENCE)
 
         scribe = Scribe(self._streams, request_id, self._origin, every=_LEISURE)
         return Telling(opened, keep=keep, scribe=scribe, include=prepared.include)
 
-    async def enqueue(self, caller: Caller, ask: Ask) -> Ask:
-        """A job's request with all that it refers to in it; its response is kept as queued before it is one."""
+    async def enqueue(self, caller: Caller, ask: Ask) -> tuple[Ask, Begins]:
+        """A job's request with all that it refers to in it, and how its response is kept before it is a job."""
         prepared = await self._state.prepare(caller, ask, background=True)
-        _, ask = await self._queued(caller, prepared)
-        return ask
-
-    async def _enqueue(self, caller: Caller, prepared: Prepared) -> tuple[KeptResponse, Served]:
-        request_id, ask = await self._queued(caller, prepared)
-        job = await self._jobs.create(caller, ask, prepared=True)
-        kept = await self._current(caller, request_id)
-        served = Served(job.id, job.trace_id, durability="start-first", workflow_id=job.id)
-        return kept, served
-
-    async def _queued(self, caller: Caller, prepared: Prepared) -> tuple[str, Ask]:
         ask = prepared.ask
-        key = ask.hints.idempotency_key
-        request_id = derive_id(caller.id, key) if key is not None else ask.hints.request_id or new_id()
-        ask = replace(ask, hints=replace(ask.hints, request_id=request_id))
-        before = await self._responses.get(caller.id, request_id)
-        body = ask.body
         if ask.stream:
             prepared.own.told = 2
-            body = with_own(body, prepared.own)
+            body = with_own(ask.body, prepared.own)
             ask = replace(ask, body=body, text=msgspec.json.encode(body).decode())
-        if before is None:
-            response = {**blank(body, request_id), "status": "queued"}
+
+        async def begin(request_id: str) -> None:
+            keyed = ask.hints.idempotency_key is not None
+            if keyed and await self._responses.get(caller.id, request_id) is not None:
+                return  # it is a job already
+            response = {**blank(ask.body, request_id), "status": "queued"}
             await self._keeper.keep(caller.id, request_id, response, prepared.inputs, streamed=ask.stream)
             if ask.stream:
                 await self._begin_log(request_id, response)
-        return request_id, ask
+
+        return ask, begin
+
+    async def _enqueue(self, caller: Caller, ask: Ask) -> tuple[Mapping[str, Any], Served]:
+        """Make a job of it; returns the response as it stands: queued, unless its key was used before."""
+        job = await self._jobs.create(caller, ask)
+        kept = await self._current(caller, job.id)
+        response = self._keeper.opened(kept)
+        if job.status is Status.QUEUED:
+            response = {**response, **_QUEUED}  # as it was accepted, however quick a worker was since
+        return response, Served(job.id, job.trace_id, durability="start-first", workflow_id=job.id)
 
     async def _begin_log(self, request_id: str, response: Mapping[str, Any]) -> None:
         """Tell in the log what is true before anybody works at it."""
@@ -191,7 +203,7 @@ class ResponsesService:
             )
         if kept.ended and await self._streams.read(kept.id, batches=1) is None:
             raise InvalidRequest("The events of this response are no longer kept.", param="stream")
-        return self._following(kept, max(after, -1))
+        return self._following(caller, kept.id, max(after, -1))
 
     async def inputs(
         self, caller: Caller, response_id: str, *, limit: int, after: str | None, newest_first: bool
@@ -277,16 +289,10 @@ class ResponsesService:
         return kept
 
     async def _keep(
-        self,
-        caller: Caller,
-        request_id: str,
-        response: Mapping[str, Any],
-        prepared: Prepared,
-        *,
-        streamed: bool = False,
+        self, caller: Caller, request_id: str, response: Mapping[str, Any], prepared: Prepared
     ) -> None:
         """Keep a response before its caller has it; a database that is away keeps it later."""
-        work = self._keep_at_last(caller, request_id, response, prepared, streamed=streamed)
+        work = self._keep_at_last(caller, request_id, response, prepared)
         await asyncio.wait([self._run_beside(work)], timeout=_PATIENCE)
 
     async def _keep_at_last(
@@ -296,33 +302,40 @@ class ResponsesService:
         response: Mapping[str, Any],
         prepared: Prepared,
         *,
-        streamed: bool,
+        streamed: bool = False,
+        after: asyncio.Task[None] | None = None,
     ) -> None:
+        """Keep a response as soon as the database is there; `after` kept it as it began: it may be deleted since."""
+        if after is not None:
+            await asyncio.wait([after])
         while True:
             try:
-                await self._keeper.keep(caller.id, request_id, response, prepared.inputs, streamed=streamed)
+                if after is not None:
+                    await self._keeper.end(caller.id, request_id, response)
+                else:
+                    inputs = prepared.inputs
+                    await self._keeper.keep(caller.id, request_id, response, inputs, streamed=streamed)
             except StorageUnavailable:
                 telemetry.log.warning("response_waits", request_id=request_id, again_s=_AGAIN)
                 await asyncio.sleep(_AGAIN)
             else:
                 return
 
-    def _following(self, kept: KeptResponse, after: int, served: Served | None = None) -> Following:
+    def _following(
+        self, caller: Caller, request_id: str, after: int, served: Served | None = None
+    ) -> Following:
         return Following(
             self._streams,
-            kept,
+            request_id,
             after=after,
             deadline=datetime.now(UTC) + self._deadline,
-            look=lambda: self._responses.get(kept.caller, kept.id),
+            look=lambda: self._responses.get(caller.id, request_id),
             keeper=self._keeper,
             served=served,
         )
 
     def _body(self, kept: KeptResponse, include: Sequence[str] = ()) -> bytes:
         return msgspec.json.encode(hidden(self._keeper.opened(kept), include))
-
-    def _reply(self, kept: KeptResponse, include: Sequence[str]) -> Reply:
-        return Reply(self._body(kept, include), media_type=JSON)
 
     def _run_beside(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -334,6 +347,10 @@ class ResponsesService:
         self._beside.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             telemetry.log.error("response_not_kept", exc_info=error)
+
+
+def _in_background(ask: Ask) -> bool:
+    return bytes(ask.body.get("background", b"false")) == b"true"
 
 
 def told(keeper: ResponseKeeper, page: Paged) -> tuple[list[dict[str, Any]], bool]:
