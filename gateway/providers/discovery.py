@@ -1,4 +1,4 @@
-"""Asking a server which models it has: `/v1/models` of every server with OpenAI's API, Gemini's, `/api/tags` of Ollama.
+"""Asking a server which models it has: `/v1/models` of OpenAI's API and Anthropic's, Gemini's, `/api/tags` of Ollama.
 
 What servers say beside OpenAI's fields is taken where it is known, from their own pages: vLLM `max_model_len`,
 llama.cpp `meta.n_ctx_train`, OpenRouter `context_length`, Groq `context_window`, Mistral `max_context_length` and
@@ -69,6 +69,13 @@ _BY_HOST: Final[Mapping[str, str]] = {
 
 _METHODS: Final[Mapping[str, Kind]] = {"generateContent": Kind.CHAT, "embedContent": Kind.EMBEDDING}
 _GOOGLES: Final = "models?pageSize=1000"
+_ANTHROPICS: Final = "v1/models?limit=1000"
+_CLAUDES: Final[Mapping[str, Capability]] = {
+    "image_input": Capability.VISION,
+    "structured_outputs": Capability.STRUCTURED_OUTPUT,
+    "thinking": Capability.REASONING,
+}
+"""What Anthropic says of its models, in our words; all of them stream and call tools."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +102,11 @@ class Discovery:
         base = base_url.rstrip("/")
         root = base.removesuffix("/v1")
         try:
-            tree = await self._ask(base, _GOOGLES if _is_google(base) else "models", secret)
+            tree = await self._ask(*_where(base), secret)
             if _tells_methods(tree):
                 return from_gemini(tree, base, reference)
+            if _is_anthropics(tree):
+                return from_anthropic(tree, root, reference)
             found = from_listing(tree, base, reference)
         except (errors.UpstreamNotFound, errors.UpstreamRejected, errors.UpstreamMalformed):
             # An Ollama whose address was given without `/v1`, or one of before it spoke OpenAI's API.
@@ -117,7 +126,7 @@ class Discovery:
             headers["x-goog-api-key"] = secret.reveal()
         elif secret:
             headers["authorization"] = f"Bearer {secret.reveal()}"
-            if "anthropic" in (httpx2.URL(base).host or ""):
+            if _is_anthropic(base):
                 headers |= {"x-api-key": secret.reveal(), "anthropic-version": "2023-06-01"}
         deadlines = Deadlines.of(_BOUNDS)
         async with await get(self._pool, address(base, path), headers, deadlines) as answer:
@@ -183,6 +192,56 @@ def from_gemini(tree: Any, base_url: str, reference: str | None = None) -> Found
             )
         )
     return Found("gemini", _named(found))
+
+
+def from_anthropic(tree: Any, base_url: str, reference: str | None = None) -> Found:
+    """Proposals from Anthropic's `{"data": [{"type": "model", "id": …, "max_input_tokens": …}]}`.
+
+    Page: platform.claude.com/docs/en/api/models/list.
+    """
+    found: list[Model] = []
+    for entry in _entries(tree, "data"):
+        asked, answered = entry.get("max_input_tokens"), entry.get("max_tokens")
+        said = _map(entry.get("capabilities"))
+        able = {Capability.STREAMING, Capability.TOOLS, Capability.PARALLEL_TOOLS}
+        able |= {
+            able_to for name, able_to in _CLAUDES.items() if _map(said.get(name)).get("supported") is True
+        }
+        found.append(
+            replace(
+                _model(str(entry.get("id", "")), base_url, reference),
+                provider="anthropic",
+                kind=Kind.CHAT,
+                context_window=asked if _is_count(asked) else None,
+                max_output=answered if _is_count(answered) else None,
+                capabilities=frozenset(able) if said else None,
+            )
+        )
+    return Found("anthropic", _named(found))
+
+
+def _where(base: str) -> tuple[str, str]:
+    """Below which address a server lists its models, and at which path."""
+    if _is_google(base):
+        return base, _GOOGLES
+    if _is_anthropic(base):
+        return base.removesuffix("/v1"), _ANTHROPICS
+    return base, "models"
+
+
+def _is_anthropic(base: str) -> bool:
+    host = httpx2.URL(base).host or ""
+    return host == "anthropic.com" or host.endswith(".anthropic.com")
+
+
+def _is_anthropics(tree: Any) -> bool:
+    """Whether this is a list in Anthropic's shape."""
+    entries = _map(tree).get("data")
+    return (
+        isinstance(entries, list)
+        and bool(entries)
+        and all(_map(each).get("type") == "model" for each in cast("list[object]", entries))
+    )
 
 
 def _is_google(base: str) -> bool:

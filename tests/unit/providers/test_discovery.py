@@ -12,7 +12,7 @@ from gateway.domain.inference import Kind
 from gateway.domain.registry import Capability
 from gateway.domain.secret import Secret
 from gateway.providers.compatible.quirks import QUIRKS
-from gateway.providers.discovery import _BY_HOST, Discovery, from_listing, from_tags
+from gateway.providers.discovery import _BY_HOST, Discovery, _where, from_listing, from_tags
 from gateway.settings import Providers
 from tests.contracts.upstreams import saying, sized
 
@@ -155,3 +155,36 @@ async def test_a_server_that_fails_says_how_and_no_key(
         with pytest.raises(kind) as failed:
             await discovery.find(server.base_url, Secret("sk-abcdef"))
     assert "sk-abcdef" not in (failed.value.detail or "")
+
+
+CLAUDES = b"""{"data": [
+  {"type": "model", "id": "claude-opus-4-8", "display_name": "Claude Opus 4.8", "created_at": "2026-05-01T00:00:00Z",
+   "max_input_tokens": 200000, "max_tokens": 64000, "capabilities": {"image_input": {"supported": true},
+   "thinking": {"supported": true}, "structured_outputs": {"supported": false}}},
+  {"type": "model", "id": "claude-3-haiku-20240307", "display_name": "Claude Haiku 3",
+   "created_at": "2024-03-07T00:00:00Z"}
+], "has_more": false, "first_id": "claude-opus-4-8", "last_id": "claude-3-haiku-20240307"}"""
+
+
+@pytest.mark.parametrize("tail", ["/v1", ""])
+async def test_anthropic_tells_how_long_its_models_speak_and_what_they_can(discovery: Discovery, tail: str):
+    async with saying(sized(CLAUDES)) as server:
+        base = server.base_url.removesuffix("/v1") + "/v1"
+        found = await discovery.find(base, Secret("sk-canary"), reference="env:ANTHROPIC_API_KEY")
+    assert found.server == "anthropic"
+    haiku, opus = found.models
+    assert {(each.provider, each.kind, each.credential) for each in found.models} == {
+        ("anthropic", Kind.CHAT, "env:ANTHROPIC_API_KEY")
+    }
+    assert (opus.upstream_model, opus.context_window, opus.max_output) == ("claude-opus-4-8", 200000, 64000)
+    assert opus.capabilities == {
+        Capability.STREAMING,
+        Capability.TOOLS,
+        Capability.PARALLEL_TOOLS,
+        Capability.VISION,
+        Capability.REASONING,
+    }
+    assert (haiku.context_window, haiku.capabilities) == (None, None)
+    # Anthropic itself is asked below `/v1`, wherever the address ends.
+    assert _where(f"https://api.anthropic.com{tail}") == ("https://api.anthropic.com", "v1/models?limit=1000")
+    assert _where("https://anthropic.com.example.org/v1")[1] == "models"
