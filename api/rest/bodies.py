@@ -39,11 +39,13 @@ def refused(error: ValidationError) -> InvalidRequest:
     return InvalidRequest(f"`{where}`: {first['msg']}.", param=where)
 
 
-def described(kind: type[BaseModel]) -> dict[str, Any]:
+def described(kind: type[BaseModel], *, may_be_empty: bool = False) -> dict[str, Any]:
     """What the OpenAPI document says of a route with such a body."""
     schema = kind.model_json_schema()
     schema = cast("dict[str, Any]", _inlined(schema, schema.pop("$defs", {})))
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+    return {
+        "requestBody": {"required": not may_be_empty, "content": {"application/json": {"schema": schema}}}
+    }
 
 
 def _inlined(schema: Any, named: dict[str, Any]) -> Any:

@@ -108,7 +108,11 @@ def router(identity: Identify, service: DeliveriesService, settings: Api) -> API
     """The route of deliveries."""
     routes = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 
-    @routes.post("/{job_id}/deliveries", status_code=202, openapi_extra=bodies.described(RedeliverBody))
+    @routes.post(
+        "/{job_id}/deliveries",
+        status_code=202,
+        openapi_extra=bodies.described(RedeliverBody, may_be_empty=True),
+    )
     async def redeliver(request: Request, job_id: str) -> RedeliveryShape:
         """Tell of a job that has ended once more, now: the same event, by the same id."""
         caller = await authenticate(identity, request.scope["gateway"]["headers"])

@@ -67,7 +67,7 @@ def router(identity: Identify, service: WebhooksService, settings: Api) -> APIRo
         """Make your first secret; it is shown this once."""
         return _made(await service.create(await who(request)))
 
-    @routes.post("/rotate", status_code=201, openapi_extra=bodies.described(RotateBody))
+    @routes.post("/rotate", status_code=201, openapi_extra=bodies.described(RotateBody, may_be_empty=True))
     async def rotate(request: Request) -> MadeShape:
         """Make another secret; the old one signs beside it for a while, so that receivers can change over."""
         caller = await who(request)

@@ -91,6 +91,6 @@ def _headers(notice: Notice) -> dict[str, Any]:
         "Nats-Msg-Id": notice.event.id,
         "Content-Type": "application/json",
         "X-Trace-Id": notice.destination.trace_id or notice.event.job.trace_id,
-        "Traceparent": notice.traceparent,
+        "traceparent": notice.traceparent,
     }
     return {name: value for name, value in headers.items() if value}

@@ -273,7 +273,7 @@ async def test_an_agent_finds_its_trace_id_in_the_headers(nats_url):
     (message,) = await messages(client, subject)
     await client.close()
     assert message.headers["X-Trace-Id"] == "run-7/step-3"
-    assert message.headers["Traceparent"] == "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
+    assert message.headers["traceparent"] == "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
     assert message.headers["Nats-Msg-Id"] == event.id
     assert message.headers["Content-Type"] == "application/json"
 

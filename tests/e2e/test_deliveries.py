@@ -113,7 +113,7 @@ def test_a_job_tells_its_caller_by_webhook_and_by_nats(agent: Person, stack: Sta
     told(agent, job["id"], "nats")
     (message,) = [m for m in messages(stack, "agents.agent.done") if m.headers["Nats-Msg-Id"] == event["id"]]
     assert message.headers["X-Trace-Id"] == "run-7"
-    assert job["trace_id"] in message.headers["Traceparent"]
+    assert job["trace_id"] in message.headers["traceparent"]
     assert message.data == body, "the same bytes on every channel"
 
 
