@@ -17,11 +17,13 @@ from temporalio.contrib.opentelemetry import TracingInterceptor
 from typing_extensions import override
 
 from api.app import build_app, build_services
+from api.bus.door import BusDoor
 from api.rest.protocol import BoundedHead
 from api.rpc.server import build_server
 from api.service.batches import work_of
 from api.service.inference import InferenceService
 from gateway import telemetry
+from gateway.delivery.inbox import Inbox
 from gateway.settings import Settings
 from gateway.wiring import World, open_world
 from workflows.hands import hands_of
@@ -76,6 +78,12 @@ async def serve(settings: Settings) -> None:
             ready=ready,
         )
         await rpc.start()
+        inbox = Inbox(
+            world.dispatch.bus,
+            settings.nats.requests,
+            BusDoor(world.identity, services.jobs, settings).take,
+        )
+        inbox.start()
         # What is loaded by now stays: full collections over it would stop the loop for tenths of a second.
         gc.collect()
         gc.freeze()
@@ -86,6 +94,7 @@ async def serve(settings: Settings) -> None:
         )
         await asyncio.wait([serving, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
         telemetry.log.info("stopping", running=len(world.exchanges))
+        await inbox.close()
         left = await services.inference.close(settings.api.shutdown_grace)
         await services.responses.close(_LAST)
         sweeping.cancel()

@@ -113,6 +113,9 @@ NATS_UP = Gauge(
     registry=METRICS,
 )
 NATS_UP.set(1)
+LETTERS = _counter(
+    "gateway_nats_requests", "Requests taken from NATS: accepted, put off, refused or lost.", ("outcome",)
+)
 EAGER_STARTS = _counter(
     "gateway_eager_starts", "Workflow starts: run in this process at once, or queued.", ("outcome",)
 )

@@ -38,7 +38,9 @@ class JetStream:
         try:
             try:
                 await self._publish(client, subject, body, _headers(notice))
-            except nats.js.errors.NoStreamResponseError:
+            except (nats.js.errors.NoStreamResponseError, nats.errors.TimeoutError) as error:
+                if isinstance(error, nats.errors.TimeoutError) and await self._is_taken(client, subject):
+                    raise
                 await self._make_stream(client, subject)
                 await self._publish(client, subject, body, _headers(notice))
         except nats.js.errors.NoStreamResponseError as error:
@@ -61,6 +63,14 @@ class JetStream:
         await client.jetstream(timeout=self._timeout).publish(
             subject, body, timeout=self._timeout, headers=headers
         )
+
+    async def _is_taken(self, client: Client, subject: str) -> bool:
+        """Whether a stream takes a subject. Where none does and somebody listens, no answer comes, and no refusal."""
+        try:
+            await client.jetstream(timeout=self._timeout).find_stream_name_by_subject(subject)
+        except nats.js.errors.NotFoundError:
+            return False
+        return True
 
     async def _make_stream(self, client: Client, subject: str) -> None:
         """Make the stream that takes a subject, if it is ours to make. Raises BusRefused otherwise."""

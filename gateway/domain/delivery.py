@@ -178,14 +178,18 @@ def covers(pattern: str, subject: str) -> bool:
     return len(parts) == len(wanted)
 
 
-def own_subjects(name: str, caller_id: str) -> str:
-    """The subjects that every caller may have its jobs published to.
+def own_part(name: str, caller_id: str) -> str:
+    """The part of a subject that stands for a caller.
 
     A name that is more than one plain word would reach into another caller's, as would one that looks like an id: then
     the id stands for it.
     """
-    own = name if _PLAIN.fullmatch(name) and not _ID.fullmatch(name) else caller_id
-    return f"agents.{own}.>"
+    return name if _PLAIN.fullmatch(name) and not _ID.fullmatch(name) else caller_id
+
+
+def own_subjects(name: str, caller_id: str) -> str:
+    """The subjects that every caller may have its jobs published to."""
+    return f"agents.{own_part(name, caller_id)}.>"
 
 
 def may_publish(subject: str, own: str, granted: Iterable[str]) -> bool:

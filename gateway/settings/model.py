@@ -314,6 +314,25 @@ class Health(Section):
     probes: ProbeSettings = ProbeSettings()
 
 
+class NatsRequests(Section):
+    """Requests that are published to NATS, and the stream and the consumer that they wait in."""
+
+    enabled: Truth = True
+    subject: Text = "gateway.requests"
+    stream: Text = "GATEWAY_REQUESTS"
+    consumer: Text = "llm-gateway"
+    concurrency: Count = 32
+    patience: Timeout = timedelta(hours=1)
+    max_age: Timeout = timedelta(days=7)
+    max_bytes: Size = 1024 * MIB
+    replicas: Count = 1
+
+    @model_validator(mode="after")
+    def _bounds(self) -> Self:
+        self._ordered("patience", "max_age")
+        return self
+
+
 class Nats(Section):
     """The message bus."""
 
@@ -325,6 +344,7 @@ class Nats(Section):
     tls_cert: Text = ""
     tls_key: Text = ""
     connect_timeout: Timeout = seconds(2)
+    requests: NatsRequests = NatsRequests()
 
 
 class WebhookSettings(Section):

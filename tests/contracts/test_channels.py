@@ -307,6 +307,16 @@ async def test_the_stream_is_made_where_it_is_missing_and_left_where_it_is(nats_
     assert (made.config.max_age, made.config.duplicate_window) == (7200, 3600)
 
 
+async def test_the_stream_is_made_although_somebody_listens_and_answers_nothing(nats_url):
+    name = f"T{new_id()[:8]}{new_id()[-4:]}"
+    async with a_bus(nats_url) as bus:
+        listening = await bus.client().subscribe(f"{name}.a")
+        channel = JetStream(settings(stream=StreamSettings(name=name, subjects=(f"{name}.>",))), bus)
+        await channel.deliver(Notice(an_event(), Destination(f"{name}.a"), "agent-1", NOW))
+        assert (await bus.client().jetstream().stream_info(name)).state.messages == 1
+        await listening.unsubscribe()
+
+
 async def test_a_subject_that_no_stream_takes_is_refused_and_says_so(nats_url):
     async with a_bus(nats_url) as bus:
         channel = JetStream(settings(), bus)

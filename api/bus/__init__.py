@@ -1,0 +1,1 @@
+"""The door on NATS: a request that is published becomes a job."""
