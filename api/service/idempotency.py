@@ -44,6 +44,8 @@ _LEASE: Final = timedelta(seconds=15)
 """A process that gives no sign of life for so long is dead: its key may be had by the next one."""
 _BEATS: Final = 3
 """Signs of life in a lease."""
+_LONGEST: Final = 86_400.0
+"""Seconds after which no request runs any more: whoever forgot to end one does not keep its key for ever."""
 _SOON: Final = timedelta(seconds=1)
 _PATIENCE: Final = 2.0
 """Seconds that an answer waits to be kept; then the caller has it, and it is kept beside."""
@@ -247,7 +249,8 @@ class Once:
             await self._keys.free(held.key_id, held.token)
 
     async def _beat(self, key_id: str, token: str) -> None:
-        while True:
+        ends = asyncio.get_running_loop().time() + _LONGEST
+        while asyncio.get_running_loop().time() < ends:
             await asyncio.sleep(_LEASE.total_seconds() / _BEATS)
             with suppress(StorageUnavailable):
                 await self._keys.renew(key_id, token, _LEASE)

@@ -281,3 +281,21 @@ async def test_a_key_that_was_forgotten_begins_a_request_of_its_own(doors):
     assert first.headers["x-request-id"] != second.headers["x-request-id"]
     records = [await doors.rest.settled(each) for each in (first, second)]
     assert [record.settlement.status for record in records] == ["completed", "completed"]
+
+
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        ("/v1/messages", {"model": "good", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]}),
+        ("/v1/completions", {"model": "good", "prompt": "Hi"}),
+        ("/v1/responses", {"model": "good", "input": "Hi"}),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_every_endpoint_takes_a_key(doors, path, asked, stream):
+    first, second = [
+        await doors.rest.post(path, {**asked, "stream": stream}, idempotency_key="k") for _ in range(2)
+    ]
+    assert first.status_code == 200, first.text
+    same(first, second)
+    assert calls(doors) == 1

@@ -7,18 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from infra.local.component import free_port
 from tests.e2e.person import Person, Upstream
-from tests.e2e.seed import write_seed
 from tests.e2e.stack import STAYING, Stack, until
+from tests.faults.stacks import a_stack
 from tests.servers import Servers
-
-SCRIPTS = {
-    "three-seconds": "scripted-ok?latency_ms=3000",
-    "one-second": "scripted-ok?latency_ms=1000",
-    "quick": "scripted-ok?latency_ms=200",
-    "four-second-stream": "scripted-ok?tokens=40&chunk_interval_ms=100",
-}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -33,20 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def running(servers: Servers) -> Generator[Stack]:
     """The stack of all tests here; at its end nothing of it may live on."""
-    started = Stack(
-        {
-            "GATEWAY__LOCAL__MODEL_ENABLED": "false",
-            "GATEWAY__TEMPORAL__TASK_TIMEOUT": "5s",
-            "GATEWAY__JOBS__HEARTBEAT_TIMEOUT": "3s",
-            "GATEWAY__JOBS__BACKOFF_MAX": "2s",
-            "GATEWAY__API__SHUTDOWN_GRACE": "8s",
-            "GATEWAY__POSTGRES__CONNECT_TIMEOUT": "2s",
-            "GATEWAY__HEALTH__BREAKER__ENABLED": "false",
-        }
-    )
-    upstream, closed = servers.scripted_upstream, f"http://127.0.0.1:{free_port()}/v1"
-    seed = write_seed(started.home / "models.conf", upstream, closed, SCRIPTS, local=False)
-    started.env["GATEWAY__REGISTRY__SEED"] = str(seed)
+    started = a_stack(servers)
     with started.running():
         yield started
 

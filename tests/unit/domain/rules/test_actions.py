@@ -269,6 +269,20 @@ def test_terms_are_set_one_over_the_other():
     assert found.steps[-2].effect == "sets durability, log content, tag b"
 
 
+def test_a_rule_says_who_goes_first_and_with_which_share():
+    found = decide(
+        rules({"set": {"priority": 5, "weight": 0.5}}, {"set": {"priority": 1}}),
+        facts("a"),
+    )
+    assert (found.terms.priority, found.terms.weight) == (1, 0.5)
+
+
+@pytest.mark.parametrize("wrong", [{"priority": 0}, {"priority": 6}, {"weight": 0}, {"weight": 1001}])
+def test_a_priority_or_a_weight_that_there_is_not_is_refused(wrong):
+    with pytest.raises(Exception, match=next(iter(wrong))):
+        rules({"set": wrong})
+
+
 def test_the_cost_limit_of_a_rule_takes_out_what_is_too_dear():
     given = facts("dear", "fair", "unpriced", asked=REQUEST, prices=PRICES)
     decision = decided({"set": {"cost_limit_usd": "0.01"}}, given)
