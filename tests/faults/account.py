@@ -37,6 +37,7 @@ SUBJECT = "agents.accountant.done"
 _SECRET = "whsec_" + "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"
 _PATIENCE = 90.0  # seconds in which a job must be taken, retries included
 _HANDS = 48
+_TELLING = 420.0  # seconds for all to be told; a worker that died with a delivery costs a minute and a half
 _LINGER = 600.0  # seconds for all jobs to end after the last was taken
 
 
@@ -295,7 +296,7 @@ def _count_results(stack: Stack, accepted: dict[str, str], account: Account) -> 
 def _count_deliveries(stack: Stack, hook: Hook, load: Load, account: Account) -> None:
     """At least one event by each channel that a job named, all with one id."""
     jobs = set(load.accepted.values())
-    until_patient(lambda: jobs <= hook.came.keys(), 150)
+    until_patient(lambda: jobs <= hook.came.keys(), _TELLING)
     url = stack.environment()["GATEWAY__NATS__URL"]
     published: dict[str, Counter[str]] = defaultdict(Counter)
 
@@ -305,13 +306,20 @@ def _count_deliveries(stack: Stack, hook: Hook, load: Load, account: Account) ->
             published[job_id][event_id] += 1
         return load.by_nats <= published.keys()
 
-    until_patient(read, 150)
+    until_patient(read, _TELLING)
     account.by_nats = len(load.by_nats)
     for channel, wanted, came in (("webhook", jobs, hook.came), ("nats", load.by_nats, published)):
         for job_id in wanted:
             ids = came.get(job_id, Counter())
             if len(ids) != 1:
-                account.wrong.append(f"{job_id} was told by {channel} under the ids {dict(ids)}")
+                tries = (
+                    "SELECT number, outcome, code, at, next_at FROM deliveries"
+                    " WHERE job_id = %s::uuid AND channel = %s"
+                )
+                said = [tuple(map(str, row)) for row in stack.rows(tries, job_id, channel)]
+                account.wrong.append(
+                    f"{job_id} was told by {channel} under the ids {dict(ids)}: tries {said}"
+                )
     account.webhooks = sum(ids.total() for job_id, ids in hook.came.items() if job_id in jobs)
     account.messages = sum(ids.total() for job_id, ids in published.items() if job_id in load.by_nats)
 
