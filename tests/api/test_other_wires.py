@@ -19,8 +19,11 @@ from gateway.domain.registry import Registry
 from gateway.providers.catalogue import open_provider
 from gateway.providers.scripted.script import Script
 from gateway.settings import Api, Inference, Providers, Settings
+from gateway.v1.inference_pb2 import ChatMessage
+from gateway.v1.inference_pb2_grpc import InferenceServiceStub
 from tests.api.rest import QUICK_FALLBACK, Rest, serving
-from tests.api.world import KEY, a_world
+from tests.api.rpc import bearer, chat, streamed
+from tests.api.world import KEY, a_world, rpc_channel
 from tests.builders import a_model
 from tests.contracts.doubles import TRANSLATING
 from tests.contracts.upstreams import Inside
@@ -173,3 +176,21 @@ async def test_other_dialects_are_carried_over_chat(door: Door):
         final = await stream.get_final_message()
     assert (final.stop_reason, final.content[-1].type) == ("tool_use", "tool_use")
     await sdk.close()
+
+
+async def test_over_grpc_a_tools_signature_goes_back_too(door: Door):
+    async with rpc_channel(door.rest.world) as channel:
+        inference = InferenceServiceStub(channel)
+        answer = await inference.Chat(chat("tools"), metadata=bearer())
+        said = answer.choices[0].message
+        [called] = said.tool_calls
+        assert json.loads(called.function.arguments) == {"city": "Zürich"}
+        asked = chat("well")
+        asked.messages.append(said)
+        asked.messages.append(ChatMessage(role="tool", tool_call_id=called.id, content="Sunny"))
+        assert (await inference.Chat(asked, metadata=bearer())).choices[0].message.content == SAID
+        sent = door.upstream.last()[1].decode()
+        assert ("c2lnbmVk" in sent) == (door.name == "gemini")
+        chunks = [chunk async for chunk in inference.ChatStream(streamed("well"), metadata=bearer())]
+        deltas = (c.chunk.choices[0].delta for c in chunks if c.chunk.choices)
+        assert "".join(delta.content for delta in deltas) == SAID
