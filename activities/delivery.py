@@ -27,7 +27,7 @@ from gateway.domain.delivery import (
 )
 from gateway.domain.errors import BusUnavailable, GatewayError, JobNotFound, StorageUnavailable
 from gateway.domain.inference import Failure, Status
-from gateway.storage.ports import Claims, Deliveries, Jobs
+from gateway.storage.ports import JSON, Claims, Deliveries, Jobs
 
 _AT_ONCE: Final = 50
 """So many first tries run at once where jobs end; the rest go to the workers' hands for deliveries."""
@@ -141,7 +141,9 @@ class DeliveryActivities:
         job = await self._jobs.get(wanted.job_id)
         if job is None:
             raise JobNotFound("The job is no longer kept.")
-        result = await self._claims.result(job.id) if job.status is Status.COMPLETED else None
+        kept = await self._claims.kept(job.id) if job.status is Status.COMPLETED else None
+        # What is no JSON is linked to: an event has no place for it.
+        result = None if kept is None else kept.body if kept.media_type == JSON else b""
         event = event_of(job, result, self._pauses.public_url)
         traceparent = wanted.traceparent or _traceparent(job.trace_id, job.id)
         return await channel.deliver(Notice(event, wanted.destination, wanted.caller, at, traceparent))

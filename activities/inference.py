@@ -13,14 +13,16 @@ import msgspec
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
-from gateway import telemetry
+from gateway import files, telemetry
 from gateway.attempt import Attempts, Try
 from gateway.domain.errors import Interrupted, RateLimited, StorageUnavailable
 from gateway.domain.inference import Attempt, Choice, Failure, InferenceRequest, Outcome, Settlement
+from gateway.domain.operations import Operation
 from gateway.domain.registry import Registry
 from gateway.exchange import Exchanges
 from gateway.jobcalls import JobCalls
 from gateway.limiter import OPEN
+from gateway.providers.ports import JSON, Attachment, Body
 from gateway.recorder import Recorder
 from gateway.storage.ports import Claims
 
@@ -125,8 +127,9 @@ class JobActivities:
         let_in, made = OPEN, None
         try:
             request, number = wanted.request, wanted.number
-            body = msgspec.json.decode(request.body, type=dict[str, msgspec.Raw])
-            admitted = await self._attempts.admit(Try(request, body, number, wanted.choice), in_line=True)
+            body, attached = opened(request)
+            asked = Try(request, body, number, wanted.choice, files=attached)
+            admitted = await self._attempts.admit(asked, in_line=True)
             if isinstance(admitted, Attempt):
                 raise _at_a_limit(admitted)
             let_in = admitted.entry
@@ -138,7 +141,12 @@ class JobActivities:
             if attempt.outcome is Outcome.CANCELLED and not _asked_for():
                 attempt = _interrupted(attempt)
             kept = await self._patiently(
-                lambda: self._claims.answer(request.id, attempt, None if reply is None else reply.body)
+                lambda: self._claims.answer(
+                    request.id,
+                    attempt,
+                    None if reply is None else reply.body,
+                    JSON if reply is None else reply.media_type,
+                )
             )
             if not kept:
                 raise Interrupted(detail="the claim was given up before its answer came")
@@ -184,6 +192,12 @@ class JobActivities:
             except StorageUnavailable:
                 telemetry.log.warning("claim_waits", again_s=_AGAIN)
                 await asyncio.sleep(_AGAIN)
+
+
+def opened(request: InferenceRequest) -> tuple[Body, tuple[Attachment, ...]]:
+    """The body of a job's request, and the files that it brings inside of it."""
+    body = msgspec.json.decode(request.body, type=dict[str, msgspec.Raw])
+    return files.taken(body) if Operation(request.endpoint).takes_files else (body, ())
 
 
 def _at_a_limit(attempt: Attempt) -> ApplicationError:

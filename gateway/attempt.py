@@ -20,11 +20,12 @@ from gateway.domain.inference import Attempt, Choice, Failure, InferenceRequest,
 from gateway.domain.operations import Operation
 from gateway.domain.prices import Price, cost_of
 from gateway.domain.registry import Model, Registry
+from gateway.files import seconds_of
 from gateway.limiter import OPEN, Entry, Full, Gate
 from gateway.live.vitals import Vitals
 from gateway.providers.dialects.bridges import BRIDGES, HERE, NATIVE
 from gateway.providers.dialects.ports import Carried, Translator
-from gateway.providers.ports import Attachment, Body, Call, CallTimeouts, Event, Provider, Reply
+from gateway.providers.ports import EVENT_STREAM, Attachment, Body, Call, CallTimeouts, Event, Provider, Reply
 
 # A provider answers these before it has done any work: they cost nothing.
 _FREE = frozenset(
@@ -266,6 +267,11 @@ class Stream:
         """The events so far as they came, for the log; at most 4 MiB of them."""
         return self._kept
 
+    @property
+    def size(self) -> int:
+        """How many bytes the caller was told."""
+        return self._kept_bytes
+
     async def peek(self) -> None:
         """Wait for the first event, so that a failure before it can still go to another model."""
         try:
@@ -350,9 +356,9 @@ class Stream:
             self.dropped = (*self.dropped, *event.dropped)
 
     def _keep(self, event: Event) -> None:
-        """Keep what the caller is told, for the log."""
+        """Keep what the caller is told, for the log; of sound, how much it was."""
         self._kept_bytes += len(event.data)
-        if self._kept_bytes <= _LOGGED_TEXT:
+        if self._kept_bytes <= _LOGGED_TEXT and (self.media_type == EVENT_STREAM or not self._kept):
             self._kept.append(event.data)
 
     def _settle(self, attempt: Attempt) -> None:
@@ -427,7 +433,12 @@ class _Running:
         return (perf_counter() - self._began) * 1000
 
     def _estimate(self, said: str) -> Usage:
-        return Usage(tokens.count_prompt(self.wanted.body), tokens.count(said), estimated=True)
+        return Usage(
+            tokens.count_prompt(self.wanted.body),
+            tokens.count(said),
+            estimated=True,
+            seconds=seconds_of(self.wanted.files),
+        )
 
     def _attempt(
         self,

@@ -21,10 +21,11 @@ import msgspec
 from gateway import telemetry
 from gateway.attempt import Attempts, Stream, Try
 from gateway.domain.errors import Cancelled, GatewayError
-from gateway.domain.inference import Attempt, Choice, Failure, InferenceRequest, Mode, in_order, telling
+from gateway.domain.inference import Attempt, Choice, Failure, InferenceRequest, Kind, Mode, in_order, telling
 from gateway.domain.operations import Operation
 from gateway.hedge import Plan, Race
 from gateway.providers.dialects.bridges import assemble
+from gateway.providers.media import without_media
 from gateway.providers.ports import EVENT_STREAM, JSON, Attachment, Body, Reply
 
 T = TypeVar("T")
@@ -164,10 +165,10 @@ class Exchange:
     def answer(self) -> str | None:
         """The answer as one JSON text for the log; None when there was none."""
         if self._reply is not None:
-            return logged(self._reply.body, self._reply.media_type)
+            return logged(self._reply.body, self._reply.media_type, self.request.kind)
         if self._stream is not None and self._stream.chunks:
             if self._stream.media_type != EVENT_STREAM:
-                return logged(b"".join(self._stream.chunks), self._stream.media_type)
+                return _bytes_of(self._stream.media_type, self._stream.size)
             joined = assemble(Operation(self.request.endpoint), self._stream.chunks)
             return joined.decode("utf-8", "replace")
         return None
@@ -269,11 +270,16 @@ async def _surely(ending: asyncio.Task[T]) -> T:
                 raise
 
 
-def logged(body: bytes, media_type: str) -> str:
+def logged(body: bytes, media_type: str, kind: Kind) -> str:
     """An answer as the log keeps it: text as it is, of sound and pictures only what they were."""
     if media_type == JSON or media_type.startswith("text/"):
+        body = without_media(body) if kind is Kind.IMAGE else body
         return body.decode("utf-8", "replace")
-    return msgspec.json.encode({"media_type": media_type, "bytes": len(body)}).decode()
+    return _bytes_of(media_type, len(body))
+
+
+def _bytes_of(media_type: str, size: int) -> str:
+    return msgspec.json.encode({"media_type": media_type, "bytes": size}).decode()
 
 
 def _nobody_asks() -> None:

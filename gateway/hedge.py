@@ -161,7 +161,7 @@ class Race:
         first, number = self._first, max(self._tasks) + 1
         waited = (number - first.number) * self._plan.after
         reason = f"hedge: {first.choice.model} had not answered after {waited.total_seconds():.3g} s"
-        wanted = Try(first.request, first.body, number, Choice(model, reason), beside=True)
+        wanted = Try(first.request, first.body, number, Choice(model, reason), beside=True, files=first.files)
         self._asking = asyncio.create_task(self._attempts.admit(wanted))
 
     def _let_in(self) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from gateway import telemetry
+from gateway import files, telemetry
 from gateway.domain.inference import InferenceRequest, Settlement, telling
-from gateway.exchange import Exchanges
+from gateway.domain.operations import Operation
+from gateway.exchange import Exchanges, logged
 from gateway.storage.ports import Claims, Entry, Requests
 
 
@@ -37,7 +38,8 @@ class Recorder:
             exchange.give_up(settlement.failure)
         prompt, answer = (None, None)
         if self._log_content if request.log_content is None else request.log_content:
-            prompt = self._cut(request.body)
+            takes_files = Operation(request.endpoint).takes_files
+            prompt = self._cut(files.told(request.body) if takes_files else request.body)
             answer = self._cut(
                 exchange.answer() if exchange is not None else await self._kept(request, settlement)
             )
@@ -56,8 +58,8 @@ class Recorder:
     async def _kept(self, request: InferenceRequest, settlement: Settlement) -> str | None:
         if settlement.served is None:
             return None
-        body = await self._claims.result(request.id)
-        return None if body is None else body.decode("utf-8", "replace")
+        kept = await self._claims.kept(request.id)
+        return None if kept is None else logged(kept.body, kept.media_type, request.kind)
 
     def _cut(self, text: str | None) -> str | None:
         if text is None or len(text) <= self._limit:

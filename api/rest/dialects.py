@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 import msgspec
+from typing_extensions import override
 
 from api.errors import anthropic_body, openai_body
 from api.service.served import Served
@@ -34,7 +35,7 @@ class Dialect(Protocol):
 
 
 class OpenAI:
-    """Events without names; `[DONE]` at the end of what ended well."""
+    """Events mostly without names; `[DONE]` at the end of what ended well."""
 
     @property
     def alive(self) -> bytes:
@@ -42,7 +43,9 @@ class OpenAI:
         return b": keep-alive\n\n"
 
     def event(self, event: Event) -> bytes:
-        """The data alone."""
+        """The data, and the event's name where it has one."""
+        if event.name:
+            return b"event: " + event.name.encode() + b"\ndata: " + event.data + b"\n\n"
         return b"data: " + event.data + b"\n\n"
 
     def failed(self, error: GatewayError, served: Served) -> bytes:
@@ -106,6 +109,14 @@ class Responses:
     def end(self, served: Served) -> bytes:
         """What is known only now, as a comment, and `[DONE]`."""
         return remark(served) + b"data: [DONE]\n\n"
+
+
+class Media(OpenAI):
+    """Images and sounds: their last event says by its type that it is the last."""
+
+    @override
+    def end(self, served: Served) -> bytes:
+        return remark(served)
 
 
 def remark(served: Served) -> bytes:

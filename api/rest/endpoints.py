@@ -9,13 +9,14 @@ from typing import Any, Final
 from starlette.routing import Route
 
 from api.rest.anthropic import described as anthropics
-from api.rest.dialects import Anthropic, Dialect, OpenAI, Responses
+from api.rest.dialects import Anthropic, Dialect, Media, OpenAI, Responses
 from api.rest.inference import Endpoint, Means
-from api.rest.openai import described
+from api.rest.openai import described, media
 from gateway.domain.operations import Operation
 
 _OPENAI: Final = OpenAI()
 _ANTHROPIC: Final = Anthropic()
+_MEDIA: Final = Media()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,12 @@ ENDPOINTS: Final = (
     Entry(Operation.MESSAGES, _ANTHROPIC, anthropics.MESSAGES),
     Entry(Operation.COUNT_TOKENS, _ANTHROPIC, anthropics.COUNT_TOKENS),
     Entry(Operation.RESPONSES, Responses(), described.RESPONSES),
+    Entry(Operation.IMAGE_GENERATIONS, _MEDIA, media.GENERATIONS),
+    Entry(Operation.IMAGE_EDITS, _MEDIA, media.EDITS),
+    Entry(Operation.IMAGE_VARIATIONS, _MEDIA, media.VARIATIONS),
+    Entry(Operation.SPEECH, _MEDIA, media.SPEECH),
+    Entry(Operation.TRANSCRIPTIONS, _OPENAI, media.TRANSCRIPTIONS),
+    Entry(Operation.TRANSLATIONS, _OPENAI, media.TRANSLATIONS),
 )
 
 

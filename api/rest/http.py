@@ -147,6 +147,11 @@ def known_as(scope: Scope, served: Served) -> None:
         scope["gateway"]["request_id"] = served.request_id
 
 
+def content_type(media_type: str) -> str:
+    """What an answer is, as a header says it: all our texts are UTF-8."""
+    return f"{media_type}; charset=utf-8" if media_type.startswith("text/") else media_type
+
+
 async def send_whole(send: Send, status: int, headers: list[Header], body: bytes) -> None:
     """A complete answer."""
     headers = [*headers, (b"content-length", str(len(body)).encode())]

@@ -15,7 +15,8 @@ from api.headers import hints_of
 from api.rest import http
 from api.rest.dialects import Dialect
 from api.rest.jobs import send_accepted, waited
-from api.service.ask import Ask
+from api.rest.multipart import boundary_of, read_form
+from api.service.ask import Ask, Incoming
 from api.service.forms import read
 from api.service.inference import InferenceService
 from api.service.jobs import JobsService
@@ -78,9 +79,9 @@ class Endpoint:
         door: dict[str, Any] = scope["gateway"]
         headers: dict[str, str] = door["headers"]
         caller = await authenticate(self._identity, headers)
-        raw = await http.read_body(receive, headers, self._settings.body_limit, self._settings.body_timeout)
+        incoming = await self._incoming(receive, headers)
         hints = hints_of(headers, door["span"], door["request_id"])
-        ask = read(self._operation, raw, hints, door="rest")
+        ask = read(self._operation, incoming, hints, door="rest")
         preferred = http.preferences_of(headers)
         if "respond-async" in preferred or "wait" in preferred:
             await self._as_job(caller, ask, scope, receive, send)
@@ -105,16 +106,22 @@ class Endpoint:
                 reply, served = await self._jobs.answer(job)
                 http.known_as(scope, served)
                 told = [*http.served_headers(served), (b"preference-applied", applied[-1].encode())]
-                kind = (b"content-type", reply.media_type.encode())
+                kind = (b"content-type", http.content_type(reply.media_type).encode())
                 await http.send_whole(send, 200, [kind, *told], reply.body)
                 return
         await send_accepted(send, job, ", ".join(applied))
+
+    async def _incoming(self, receive: Receive, headers: dict[str, str]) -> Incoming:
+        api = self._settings
+        if self._operation.takes_files and (boundary := boundary_of(headers)) is not None:
+            return await read_form(receive, headers, boundary, api.upload_limit, api.upload_timeout)
+        return Incoming(await http.read_body(receive, headers, api.body_limit, api.body_timeout))
 
     async def _whole(self, caller: Caller, ask: Ask, scope: Scope, receive: Receive, send: Send) -> None:
         async with http.cancelled_when_gone(receive, http.no_tick, 60.0):
             reply, served = await self._inference.answer(caller, ask)
         http.known_as(scope, served)
-        kind = (b"content-type", reply.media_type.encode())
+        kind = (b"content-type", http.content_type(reply.media_type).encode())
         await http.send_whole(send, 200, [kind, *http.served_headers(served)], reply.body)
 
     async def _stream(self, caller: Caller, ask: Ask, scope: Scope, receive: Receive, send: Send) -> None:

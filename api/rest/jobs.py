@@ -173,8 +173,9 @@ def router(
 
     @routes.get("/{job_id}/result")
     async def result(request: Request, job_id: str) -> Response:
-        """The model's answer as it came; 409 while there is none, the job's error if it failed."""
-        return Response(await service.result(await who(request), job_id), media_type="application/json")
+        """The model's answer as it came, sound as sound; 409 while there is none, the job's error if it failed."""
+        kept = await service.result(await who(request), job_id)
+        return Response(kept.body, media_type=http.content_type(kept.media_type))
 
     @routes.get("/{job_id}/events")
     async def events(request: Request, job_id: str) -> StreamingResponse:

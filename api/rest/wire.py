@@ -13,9 +13,9 @@ from pydantic import BaseModel, ConfigDict, PlainSerializer
 from api.rest.decisions import DecisionShape, decision_shape
 from api.rest.deliveries import DeliverShape, DeliveryShape, deliver_shape, delivery_shapes
 from gateway.domain.delivery import Delivery
-from gateway.domain.inference import Attempt, Failure, Traits, Usage, telling
+from gateway.domain.inference import Attempt, Failure, Status, Traits, Usage, telling
 from gateway.domain.jobs import Job
-from gateway.storage.ports import Record
+from gateway.storage.ports import JSON, KeptAnswer, Record
 
 # Without an exponent: not every reader of decimals knows one.
 Usd = Annotated[Decimal, PlainSerializer(lambda usd: f"{usd:f}", return_type=str)]
@@ -58,7 +58,10 @@ class FailureShape(_Shape):
 
 
 class JobShape(_Shape):
-    """A job. Asked for by its id it has its `result` when it is completed, and `deliveries` when it has ended."""
+    """A job. Asked for by its id it has its `result` when it is completed, and `deliveries` when it has ended.
+
+    An answer that is no JSON stands at `result_url` alone.
+    """
 
     id: str
     object: Literal["job"] = "job"
@@ -77,6 +80,7 @@ class JobShape(_Shape):
     usage: UsageShape | None
     cost_usd: Usd | None
     result: Any = None
+    result_url: str | None = None
     error: FailureShape | None
     deliver: DeliverShape | None
     deliveries: list[DeliveryShape] = []
@@ -227,8 +231,9 @@ def failure_shape(failure: Failure | None, *, operator: bool) -> FailureShape | 
     )
 
 
-def job_shape(job: Job, result: bytes | None = None, deliveries: Sequence[Delivery] = ()) -> JobShape:
+def job_shape(job: Job, result: KeptAnswer | None = None, deliveries: Sequence[Delivery] = ()) -> JobShape:
     """A job as we show it."""
+    is_json = result is not None and result.media_type == JSON
     return JobShape(
         id=job.id,
         status=job.status.value,
@@ -245,7 +250,8 @@ def job_shape(job: Job, result: bytes | None = None, deliveries: Sequence[Delive
         attempts=job.attempts,
         usage=usage_shape(job.usage),
         cost_usd=job.cost_usd,
-        result=None if result is None else msgspec.json.decode(result),
+        result=msgspec.json.decode(result.body) if result is not None and is_json else None,
+        result_url=f"/api/v1/jobs/{job.id}/result" if job.status is Status.COMPLETED else None,
         error=failure_shape(job.failure, operator=False),
         deliver=deliver_shape(job.deliver),
         deliveries=delivery_shapes(deliveries),

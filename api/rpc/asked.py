@@ -31,7 +31,11 @@ def chat_body(request: pb.ChatRequest, *, stream: bool = False) -> bytes:
 
 
 def body_of(
-    request: Any, *, stream: bool = False, shape: Callable[[Any], Any] | None = None, **more: object
+    request: Any,
+    *,
+    stream: bool = False,
+    shape: Callable[[Any], Any] | None = None,
+    more: Mapping[str, object] | None = None,
 ) -> bytes:
     """The body that REST would have got. Raises InvalidRequest for what has no JSON of its own.
 
@@ -40,7 +44,7 @@ def body_of(
     """
     for name in _OURS.intersection(request.extras.fields):
         raise InvalidRequest(f"`extras.{name}` cannot be set: the gateway does.", param=f"extras.{name}")
-    body: dict[str, Any] = {**(shape or object_of)(request), **more}
+    body: dict[str, Any] = {**(shape or object_of)(request), **(more or {})}
     if stream:
         body["stream"] = True
         body["stream_options"] = {"include_usage": True}

@@ -1,14 +1,15 @@
 """What every rpc goes through: its id, its span, its caller, its deadline, and the one place where errors end it.
 
 A servicer is a plain object with one method for each rpc of its service, named in snake case and given a `Call` and the
-request: a coroutine for one answer, an async generator for a stream. The proto says which there have to be.
+request, or an iterator of requests: a coroutine for one answer, an async generator for a stream. The proto says which
+there have to be.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -48,6 +49,7 @@ class Rpc:
     request: type[Message]
     run: Method
     streams: bool
+    takes_stream: bool = False
 
 
 class Call:
@@ -103,10 +105,9 @@ class Door:
                 request=GetMessageClass(method.input_type),
                 run=getattr(servicer, _named(method.name)),
                 streams=method.server_streaming,
+                takes_stream=method.client_streaming,
             )
-            make = (
-                grpc.unary_stream_rpc_method_handler if rpc.streams else grpc.unary_unary_rpc_method_handler
-            )
+            make = _HANDLERS[rpc.takes_stream, rpc.streams]
             # Messages are read and written here, since what cannot be read is to get an error like any other.
             methods[method.name] = make(self._serving(rpc))
         return grpc.method_handlers_generic_handler(service.full_name, methods)
@@ -125,11 +126,11 @@ class Door:
         self._watched.add(task)
         task.add_done_callback(self._watched.discard)
 
-    def _serving(self, rpc: Rpc) -> Callable[[bytes, Context], Awaitable[bytes | None]]:
+    def _serving(self, rpc: Rpc) -> Callable[[Any, Context], Awaitable[bytes | None]]:
         service, _, method = rpc.name.partition("/")
         attributes = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": method}
 
-        async def serve(raw: bytes, context: Context) -> bytes | None:
+        async def serve(raw: Any, context: Context) -> bytes | None:
             headers = headers_of(context.invocation_metadata())
             request_id = new_id()
             with telemetry.DoorSpan(
@@ -139,7 +140,7 @@ class Door:
                     deadline = self._deadline(context)
                     caller = await authenticate(self._identity, headers)
                     hints = hints_of(headers, span, request_id, deadline)
-                    return await _bounded(rpc, Call(caller, hints, context, self), _read(rpc, raw))
+                    return await _bounded(rpc, Call(caller, hints, context, self), _asked(rpc, raw))
                 except asyncio.CancelledError:
                     span.fail("cancelled")
                     if not self._ended_by_us():
@@ -175,6 +176,24 @@ def _named(method: str) -> str:
     return f"{name}_" if iskeyword(name) else name
 
 
+_HANDLERS: Mapping[tuple[bool, bool], Callable[..., grpc.RpcMethodHandler[Any, Any]]] = {
+    (False, False): grpc.unary_unary_rpc_method_handler,
+    (False, True): grpc.unary_stream_rpc_method_handler,
+    (True, False): grpc.stream_unary_rpc_method_handler,
+    (True, True): grpc.stream_stream_rpc_method_handler,
+}
+
+
+def _asked(rpc: Rpc, raw: Any) -> Message | AsyncIterator[Message]:
+    """The request, or the requests as they come."""
+    return _each(rpc, raw) if rpc.takes_stream else _read(rpc, raw)
+
+
+async def _each(rpc: Rpc, raw: AsyncIterator[bytes]) -> AsyncGenerator[Message, None]:
+    async for each in raw:
+        yield _read(rpc, each)
+
+
 def _read(rpc: Rpc, raw: bytes) -> Message:
     try:
         return rpc.request.FromString(raw)
@@ -182,7 +201,7 @@ def _read(rpc: Rpc, raw: bytes) -> Message:
         raise InvalidRequest("The message is not what this rpc takes, or is nested too deeply.") from e
 
 
-async def _bounded(rpc: Rpc, call: Call, request: Message) -> bytes | None:
+async def _bounded(rpc: Rpc, call: Call, request: Message | AsyncIterator[Message]) -> bytes | None:
     try:
         async with call.bound:
             return await _answer(rpc, call, request)
@@ -192,7 +211,7 @@ async def _bounded(rpc: Rpc, call: Call, request: Message) -> bytes | None:
         raise
 
 
-async def _answer(rpc: Rpc, call: Call, request: Message) -> bytes | None:
+async def _answer(rpc: Rpc, call: Call, request: Message | AsyncIterator[Message]) -> bytes | None:
     if not rpc.streams:
         message: Message = await rpc.run(call, request)
         await call.begin()

@@ -8,11 +8,23 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
+from google.protobuf.message import Message
+
 from api.rpc.answered import chat_chunk, chat_response
 from api.rpc.asked import chat_body
 from api.rpc.door import Call
+from api.rpc.kinds.audio import recording, speech_body, transcript_event, transcription_message
 from api.rpc.kinds.completions import complete_body, complete_response
 from api.rpc.kinds.embeddings import embed_body, embed_response
+from api.rpc.kinds.images import (
+    edit_body,
+    edit_stream_body,
+    generate_body,
+    generate_stream_body,
+    image_event,
+    images_message,
+    vary_body,
+)
 from api.rpc.kinds.moderations import moderate_body, moderate_response
 from api.rpc.kinds.rerank import rerank_body, rerank_response
 from api.rpc.reading import served_message
@@ -23,9 +35,11 @@ from api.service.opened import OpenStream
 from api.service.served import RequestFailed, Served
 from gateway import telemetry
 from gateway.domain.operations import Operation
-from gateway.providers.ports import Event
+from gateway.providers.ports import Event, Reply
+from gateway.v1 import audio_pb2 as audio
 from gateway.v1 import completions_pb2 as completions
 from gateway.v1 import embeddings_pb2 as embeddings
+from gateway.v1 import images_pb2 as images
 from gateway.v1 import inference_pb2 as pb
 from gateway.v1 import moderations_pb2 as moderations
 from gateway.v1 import rerank_pb2 as rerank
@@ -36,9 +50,10 @@ _LATE = timedelta(seconds=5)  # after its deadline, a caller who does not read i
 class InferenceServicer:
     """Every kind of inference, whole or as it comes."""
 
-    def __init__(self, inference: InferenceService) -> None:
-        """`inference` does the work."""
+    def __init__(self, inference: InferenceService, upload_limit: int) -> None:
+        """`inference` does the work; recordings have at most `upload_limit` bytes."""
         self._inference = inference
+        self._upload_limit = upload_limit
         self._unread: set[asyncio.Task[None]] = set()
 
     async def chat(self, call: Call, request: pb.ChatRequest) -> pb.ChatResponse:
@@ -85,12 +100,98 @@ class InferenceServicer:
         """Whether texts and images are harmful."""
         return moderate_response(*await self._whole(call, Operation.MODERATIONS, moderate_body(request)))
 
+    async def generate_images(
+        self, call: Call, request: images.GenerateImagesRequest
+    ) -> images.GenerateImagesResponse:
+        """Images from a text."""
+        body, served = await self._whole(call, Operation.IMAGE_GENERATIONS, generate_body(request))
+        return images.GenerateImagesResponse(images=images_message(body), served=served_message(served))
+
+    async def generate_images_stream(
+        self, call: Call, request: images.GenerateImagesStreamRequest
+    ) -> AsyncGenerator[images.GenerateImagesStreamResponse, None]:
+        """The same as they come to be."""
+        body = generate_stream_body(request)
+        async with self._streamed(call, Operation.IMAGE_GENERATIONS, body) as stream:
+            async for event in stream.events:
+                yield images.GenerateImagesStreamResponse(image=image_event(event.data))
+            yield images.GenerateImagesStreamResponse(served=served_message(stream.served))
+
+    async def edit_images(self, call: Call, request: images.EditImagesRequest) -> images.EditImagesResponse:
+        """Images from images and a text."""
+        body, served = await self._whole(call, Operation.IMAGE_EDITS, edit_body(request))
+        return images.EditImagesResponse(images=images_message(body), served=served_message(served))
+
+    async def edit_images_stream(
+        self, call: Call, request: images.EditImagesStreamRequest
+    ) -> AsyncGenerator[images.EditImagesStreamResponse, None]:
+        """The same as they come to be."""
+        async with self._streamed(call, Operation.IMAGE_EDITS, edit_stream_body(request)) as stream:
+            async for event in stream.events:
+                yield images.EditImagesStreamResponse(image=image_event(event.data))
+            yield images.EditImagesStreamResponse(served=served_message(stream.served))
+
+    async def vary_images(self, call: Call, request: images.VaryImagesRequest) -> images.VaryImagesResponse:
+        """Images like one."""
+        body, served = await self._whole(call, Operation.IMAGE_VARIATIONS, vary_body(request))
+        return images.VaryImagesResponse(images=images_message(body), served=served_message(served))
+
+    async def speech(
+        self, call: Call, request: audio.SpeechRequest
+    ) -> AsyncGenerator[audio.SpeechResponse, None]:
+        """What the sound is, the sound, and at last what the gateway has to say."""
+        async with self._streamed(call, Operation.SPEECH, speech_body(request)) as stream:
+            told = False
+            async for event in stream.events:
+                if not told:
+                    yield audio.SpeechResponse(media_type=stream.media_type)
+                told = True
+                yield audio.SpeechResponse(audio=event.data)
+            yield audio.SpeechResponse(served=served_message(stream.served))
+
+    async def transcribe(
+        self, call: Call, requests: AsyncIterator[audio.TranscribeRequest]
+    ) -> audio.TranscribeResponse:
+        """A recording as text."""
+        heard, served = await self._heard(call, Operation.TRANSCRIPTIONS, requests)
+        return audio.TranscribeResponse(transcription=heard, served=served_message(served))
+
+    async def transcribe_stream(
+        self, call: Call, requests: AsyncIterator[audio.TranscribeStreamRequest]
+    ) -> AsyncGenerator[audio.TranscribeStreamResponse, None]:
+        """The same as the text comes."""
+        asked = await recording(requests, self._upload_limit, stream=True)
+        async with self._streamed(call, Operation.TRANSCRIPTIONS, asked) as stream:
+            async for event in stream.events:
+                yield audio.TranscribeStreamResponse(transcript=transcript_event(event.data))
+            yield audio.TranscribeStreamResponse(served=served_message(stream.served))
+
+    async def translate(
+        self, call: Call, requests: AsyncIterator[audio.TranslateRequest]
+    ) -> audio.TranslateResponse:
+        """A recording as text in English."""
+        heard, served = await self._heard(call, Operation.TRANSLATIONS, requests)
+        return audio.TranslateResponse(transcription=heard, served=served_message(served))
+
+    async def _heard(
+        self, call: Call, operation: Operation, requests: AsyncIterator[Message]
+    ) -> tuple[audio.Transcription, Served]:
+        asked = await recording(requests, self._upload_limit)
+        reply, served = await self._answered(call, operation, asked)
+        return transcription_message(reply.body, reply.media_type), served
+
     async def _whole(self, call: Call, operation: Operation, asked: bytes | Incoming) -> tuple[bytes, Served]:
+        reply, served = await self._answered(call, operation, asked)
+        return reply.body, served
+
+    async def _answered(
+        self, call: Call, operation: Operation, asked: bytes | Incoming
+    ) -> tuple[Reply, Served]:
         ask = read(operation, asked, call.hints, door="grpc")
         with telemetry.IN_FLIGHT.labels(ask.kind.value).track_inprogress():
             reply, served = await self._inference.answer(call.caller, ask)
         await call.begin(served)
-        return reply.body, served
+        return reply, served
 
     @asynccontextmanager
     async def _streamed(

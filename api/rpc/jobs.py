@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 
-from api.rpc.answered import chat_chunk, chat_response
-from api.rpc.asked import chat_body
+from api.rpc.answered import chat_chunk
 from api.rpc.common import STATUS, failure_message, tokens
 from api.rpc.door import Call
+from api.rpc.kinds.jobs import job_body, job_result
 from api.rpc.values import decimal, limit_of, moment, seconds, struct_of, timestamp, word_of
 from api.service.deliveries import DeliveriesService
 from api.service.forms.job import job_ask
@@ -22,7 +22,7 @@ from gateway.domain.delivery import Delivery, Destination
 from gateway.domain.errors import InvalidRequest
 from gateway.domain.jobs import Job
 from gateway.jobcalls import BEGUN_ANEW
-from gateway.storage.ports import JobFilter
+from gateway.storage.ports import JobFilter, KeptAnswer
 from gateway.v1 import jobs_pb2 as pb
 
 
@@ -57,9 +57,9 @@ class JobsServicer:
         self, call: Call, request: pb.JobsServiceGetResultRequest
     ) -> pb.JobsServiceGetResultResponse:
         """The answer alone."""
-        return pb.JobsServiceGetResultResponse(
-            chat=chat_response(await self._jobs.result(call.caller, request.id))
-        )
+        kept = await self._jobs.result(call.caller, request.id)
+        job = await self._jobs.get(call.caller, request.id)
+        return pb.JobsServiceGetResultResponse(**job_result(job.endpoint, kept))
 
     async def delete(self, call: Call, request: pb.JobsServiceDeleteRequest) -> pb.JobsServiceDeleteResponse:
         """Forget a job that has ended."""
@@ -129,13 +129,7 @@ def _output(output: Output) -> pb.JobsServiceWatchResponse.Output:
 
 def _body(request: pb.JobsServiceCreateRequest) -> bytes:
     """The body that `POST /api/v1/jobs` would have got."""
-    if request.WhichOneof("body") is None:
-        raise InvalidRequest("`chat` is required.", param="chat")
-    body: dict[str, object] = {
-        "endpoint": "/v1/chat/completions",
-        "body": msgspec.Raw(chat_body(request.chat, stream=request.stream)),
-        "metadata": dict(request.metadata),
-    }
+    body: dict[str, object] = {**job_body(request), "metadata": dict(request.metadata)}
     if request.HasField("deadline"):
         body["deadline_s"] = seconds(request.deadline)
     if request.HasField("deliver"):
@@ -157,7 +151,7 @@ def _deliver(deliver: pb.Deliver) -> dict[str, object]:
     return said
 
 
-def job_message(job: Job, result: bytes | None = None, deliveries: Sequence[Delivery] = ()) -> pb.Job:
+def job_message(job: Job, result: KeptAnswer | None = None, deliveries: Sequence[Delivery] = ()) -> pb.Job:
     """A job as we show it."""
     return pb.Job(
         id=job.id,
@@ -173,7 +167,6 @@ def job_message(job: Job, result: bytes | None = None, deliveries: Sequence[Deli
         attempts=job.attempts,
         usage=tokens(job.usage),
         cost_usd=decimal(job.cost_usd),
-        chat=None if result is None else chat_response(result),
         error=failure_message(job.failure, operator=False),
         metadata=dict(job.metadata),
         deliver={channel: there.target for channel, there in job.deliver.items()},
@@ -183,6 +176,7 @@ def job_message(job: Job, result: bytes | None = None, deliveries: Sequence[Deli
         trace_id=job.trace_id,
         priority=job.priority,
         not_before=timestamp(job.not_before),
+        **job_result(job.endpoint, result),
     )
 
 

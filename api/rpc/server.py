@@ -64,7 +64,9 @@ def build_server(
         return f"{base}/namespaces/{temporal.namespace}/workflows/{workflow_id}" if base else None
 
     servicers = {
-        inference_pb2.DESCRIPTOR.services_by_name["InferenceService"]: InferenceServicer(services.inference),
+        inference_pb2.DESCRIPTOR.services_by_name["InferenceService"]: InferenceServicer(
+            services.inference, settings.api.upload_limit
+        ),
         jobs_pb2.DESCRIPTOR.services_by_name["JobsService"]: JobsServicer(services.jobs, services.deliveries),
         live_pb2.DESCRIPTOR.services_by_name["LiveService"]: LiveServicer(services.live),
         models_pb2.DESCRIPTOR.services_by_name["ModelsService"]: ModelsServicer(services.models),

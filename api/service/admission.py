@@ -78,10 +78,16 @@ class Admission:
         hedge = decision.hedge
         return None if hedge is None else partial(self.hedges.plan, hedge, request)
 
-    def shadow(self, decision: Decision, request: InferenceRequest, body: Body) -> None:
+    def shadow(
+        self,
+        decision: Decision,
+        request: InferenceRequest,
+        body: Body,
+        files: tuple[Attachment, ...] = (),
+    ) -> None:
         """Send a copy of a request that has begun, if the decision says so."""
         if decision.shadow is not None:
-            self.shadows.send(request, body, decision.shadow)
+            self.shadows.send(request, body, decision.shadow, files)
 
     async def correct(self, exchange: Exchange, taken: Taken) -> None:
         """Correct what was estimated of a request's tokens, when it has ended."""

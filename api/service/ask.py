@@ -75,7 +75,8 @@ class Ask:
 
     `files` came with it, if it was a form. `strict` wants a refusal rather than a field that is dropped. `said` is what
     its caller wrote, where `text` has more in it by now: by that it is known again. `priority` and `not_before` are for
-    jobs.
+    jobs. What is passed on `as_it_comes` is streamed though no events were asked for, and can be had whole as
+    well.
     """
 
     operation: Operation
@@ -97,6 +98,7 @@ class Ask:
     said: str = ""
     priority: int | None = None
     not_before: datetime | None = None
+    as_it_comes: bool = False
 
     @property
     def kind(self) -> Kind:
@@ -119,6 +121,7 @@ class Read:
     metadata: Mapping[str, str]
     own: Own
     traits: Callable[[Body, int, Mapping[str, str]], Traits]
+    as_it_comes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +178,7 @@ def ask_of(operation: Operation, form: Form, incoming: Incoming, hints: Hints, *
         traits=_wishes(read.traits(body, len(raw), metadata), own, hints),
         hints=hints,
         files=incoming.files,
+        as_it_comes=read.as_it_comes,
         strict=hints.strict if own.strict is None else own.strict,
         deliver=wanted_of(own.deliver, "gateway.deliver"),
         priority=priority_of(own.priority, "gateway.priority"),

@@ -234,7 +234,7 @@ class InferenceService:
         else:
             self._call_first(exchange)
             self._run_beside(self._start_beside(exchange, served))
-        self._admission.shadow(decision, request, ask.body)
+        self._admission.shadow(decision, request, ask.body, ask.files)
         return exchange, served
 
     def _admit(self) -> None:

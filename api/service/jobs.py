@@ -16,6 +16,7 @@ from api.service.ask import Ask
 from api.service.destinations import Destinations
 from api.service.lookout import Look, Lookout
 from api.service.served import RequestFailed, Served
+from gateway import files
 from gateway.domain.errors import (
     IdempotencyMismatch,
     InvalidRequest,
@@ -34,7 +35,7 @@ from gateway.jobcalls import TOLD
 from gateway.providers.ports import Reply
 from gateway.router import Router
 from gateway.settings import Settings
-from gateway.storage.ports import Claims, JobFilter, Jobs, Page, StreamLog
+from gateway.storage.ports import Claims, JobFilter, Jobs, KeptAnswer, Page, StreamLog
 
 _SOON = timedelta(seconds=1)
 Begins = Callable[[str], Awaitable[None]]
@@ -111,7 +112,7 @@ class JobsService:
         """
         caller.require(Right.INFER)
         prepare = self.prepares.get(ask.operation)
-        if ask.stream and prepare is None and ask.operation not in TOLD:
+        if ask.stream and prepare is None and not (ask.as_it_comes or ask.operation in TOLD):
             raise InvalidRequest(
                 "A job of this kind cannot stream: leave `stream` out, and watch the job.", param="stream"
             )
@@ -129,6 +130,10 @@ class JobsService:
         key = ask.hints.idempotency_key
         told = "" if ask.deliver is None else ask.deliver.plain()
         fingerprint = sha256(f"{ask.endpoint}\n{told}{ask.said or ask.text}".encode()).hexdigest()
+        described = ask.text
+        if ask.files:
+            # Nobody waits who could hold them: a worker finds them in the request.
+            ask = replace(ask, text=files.inlined(ask.body, ask.files))
         terms = Terms(Mode.JOB, Durability.START_FIRST, jobs.deadline, jobs.max_deadline, limits)
         if not self._storage_up():
             raise StorageUnavailable(retry_after=timedelta(seconds=1))
@@ -165,7 +170,7 @@ class JobsService:
         if job.fingerprint != fingerprint:
             raise IdempotencyMismatch
         if new:
-            self._admission.shadow(decision, request, ask.body)
+            self._admission.shadow(decision, replace(request, body=described), ask.body, ask.files)
         return job
 
     async def known(self, job_id: str) -> Job | None:
@@ -179,7 +184,7 @@ class JobsService:
             raise JobNotFound
         return job
 
-    async def result(self, caller: Caller, job_id: str) -> bytes:
+    async def result(self, caller: Caller, job_id: str) -> KeptAnswer:
         """The answer as the model gave it. Raises JobNotFound, JobNotFinished, or RequestFailed as the job."""
         job = await self.get(caller, job_id)
         if not job.status.terminal:
@@ -204,17 +209,18 @@ class JobsService:
         )
         if job.failure is not None:
             raise RequestFailed(job.failure.error(), served)
-        return Reply(await self._body(job)), served
+        kept = await self._body(job)
+        return Reply(kept.body, media_type=kept.media_type), served
 
-    async def _body(self, job: Job) -> bytes:
-        body = await self._claims.result(job.id)
-        if body is None:
+    async def _body(self, job: Job) -> KeptAnswer:
+        kept = await self._claims.kept(job.id)
+        if kept is None:
             raise JobNotFound("The job's result is no longer kept.")
-        return body
+        return kept
 
-    async def result_of(self, job: Job) -> bytes | None:
+    async def result_of(self, job: Job) -> KeptAnswer | None:
         """The answer of a job that was got before; None unless it is completed and its answer still kept."""
-        return await self._claims.result(job.id) if job.status is Status.COMPLETED else None
+        return await self._claims.kept(job.id) if job.status is Status.COMPLETED else None
 
     async def cancel(self, caller: Caller, job_id: str) -> Job:
         """Ask for a job's end. Raises JobNotFound, JobFinished, EngineUnavailable."""

@@ -24,7 +24,7 @@ from gateway.domain.rules import Shadow
 from gateway.drive import drive
 from gateway.exchange import Exchange, Exchanges
 from gateway.ids import moment_of, new_id
-from gateway.providers.ports import Body
+from gateway.providers.ports import Attachment, Body
 from gateway.recorder import Recorder
 from gateway.router import Router
 
@@ -69,12 +69,20 @@ class Shadows:
         self._running: set[asyncio.Task[None]] = set()
         self._closed = False
 
-    def send(self, request: InferenceRequest, body: Body, shadow: Shadow) -> None:
+    def send(
+        self,
+        request: InferenceRequest,
+        body: Body,
+        shadow: Shadow,
+        files: tuple[Attachment, ...] = (),
+    ) -> None:
         """Send a copy of a request that has begun to a model; returns at once, and nothing of it is ever raised."""
         if self._closed or len(self._running) >= self._most or self._engine.crowded:
             telemetry.SHADOWS.labels("dropped").inc()
             return
-        task = asyncio.create_task(self._logged(self._copy(request, body, shadow.model)), name="shadow")
+        task = asyncio.create_task(
+            self._logged(self._copy(request, body, shadow.model, files)), name="shadow"
+        )
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
@@ -85,7 +93,9 @@ class Shadows:
             if exchange.aside:
                 await exchange.leave()
 
-    async def _copy(self, request: InferenceRequest, body: Body, model: str) -> None:
+    async def _copy(
+        self, request: InferenceRequest, body: Body, model: str, files: tuple[Attachment, ...]
+    ) -> None:
         # What the rules take a model out for (where its data may go, above all) holds for copies too.
         refusal = self._router.why_not(request, model, datetime.now(UTC))
         if refusal is not None:
@@ -94,11 +104,11 @@ class Shadows:
             return
         copy = copy_of(request, model, self._exchanges.origin)
         choice = Choice(model, f"shadow of {request.id}")
-        admitted = await self._attempts.admit(Try(copy, body, 1, choice))
+        admitted = await self._attempts.admit(Try(copy, body, 1, choice, files=files))
         if not isinstance(admitted, Try):
             telemetry.SHADOWS.labels("dropped").inc()
             return
-        exchange = Exchange(copy, body, self._attempts, first=admitted, aside=True)
+        exchange = Exchange(copy, body, self._attempts, first=admitted, aside=True, files=files)
         self._exchanges.open(exchange)
         exchange.begin(1, choice)
         reading = asyncio.create_task(exchange.finish_unread())

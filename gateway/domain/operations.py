@@ -35,7 +35,15 @@ class Operation(StrEnum):
         """Where an upstream of the same dialect has it, below its `/v1`: `chat/completions`."""
         return self.value.removeprefix("/v1/")
 
+    @property
+    def takes_files(self) -> bool:
+        """Whether files may come with it, in a form."""
+        return self in _WITH_FILES
 
+
+_WITH_FILES = frozenset(
+    {Operation.IMAGE_EDITS, Operation.IMAGE_VARIATIONS, Operation.TRANSCRIPTIONS, Operation.TRANSLATIONS}
+)
 _KINDS = {
     Operation.CHAT: Kind.CHAT,
     Operation.RESPONSES: Kind.CHAT,

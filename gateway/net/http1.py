@@ -54,9 +54,10 @@ class Http1(httpx2.AsyncBaseTransport):
         """Send a request and return its answer once the head is there. Raises what httpx2's own transport raises."""
         head = _head(request)
         try:
-            content = request.content
+            content: Sequence[bytes] = (request.content,)
         except httpx2.RequestNotRead:
-            content = await request.aread()
+            # Not joined: a file of many megabytes goes out as the bytes that it came in.
+            content = [piece async for piece in cast("httpx2.AsyncByteStream", request.stream)]
         connection = await self._taken(request)
         try:
             status, headers = await connection.ask(head, content)
@@ -223,7 +224,7 @@ class _Connection(asyncio.Protocol):
         poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
         return not poll.poll(0)
 
-    async def ask(self, head: bytes, content: bytes) -> tuple[int, list[tuple[bytes, bytes]]]:
+    async def ask(self, head: bytes, content: Sequence[bytes]) -> tuple[int, list[tuple[bytes, bytes]]]:
         """Send a request; the status and headers of its answer."""
         if self._transport is None:
             raise httpx2.ConnectError("the connection is not made")
@@ -232,10 +233,10 @@ class _Connection(asyncio.Protocol):
         self._take()  # the last answer may have been left unread
         self._told = asyncio.get_running_loop().create_future()
         # Not waited for: the body is in memory already, and an upstream may answer before it has taken all of it.
-        if len(content) < 65536:
-            self._transport.write(head + content)
+        if len(content) == 1 and len(content[0]) < 65536:
+            self._transport.write(head + content[0])
         else:
-            self._transport.writelines((head, content))
+            self._transport.writelines((head, *content))
         return await self._told
 
     async def read(self) -> bytes:

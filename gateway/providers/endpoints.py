@@ -8,6 +8,7 @@ from typing import Final
 from gateway.domain.operations import Operation
 from gateway.providers.chat import Chat
 from gateway.providers.dialects.responses.wire import Responses
+from gateway.providers.media import Images, Speech, Transcription
 from gateway.providers.messages import CountTokens, Messages
 from gateway.providers.plain import Plain, reranked
 from gateway.providers.wire import Wire
@@ -17,10 +18,16 @@ WIRES: Final[Mapping[Operation, Wire]] = {
     Operation.RESPONSES: Responses(),
     Operation.COMPLETIONS: Chat(),
     Operation.EMBEDDINGS: Plain(needs="data"),
+    Operation.IMAGE_EDITS: Images(),
+    Operation.IMAGE_GENERATIONS: Images(),
+    Operation.IMAGE_VARIATIONS: Images(),
     Operation.MODERATIONS: Plain(needs="results"),
     Operation.RERANK: Plain(needs="results", usage=reranked),
     Operation.MESSAGES: Messages(),
     Operation.COUNT_TOKENS: CountTokens(),
+    Operation.SPEECH: Speech(),
+    Operation.TRANSCRIPTIONS: Transcription(),
+    Operation.TRANSLATIONS: Transcription(),
 }
 
 NOT_OPENAIS: Final = frozenset({Operation.MESSAGES, Operation.COUNT_TOKENS})

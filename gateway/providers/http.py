@@ -245,11 +245,29 @@ class Answer:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
+class Pieces(httpx2.AsyncByteStream):
+    """A body in pieces, which nobody joins."""
+
+    def __init__(self, pieces: Sequence[bytes]) -> None:
+        """They are not copied."""
+        self._pieces = pieces
+
+    @property
+    def size(self) -> int:
+        """Of all together."""
+        return sum(map(len, self._pieces))
+
+    @override
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self._pieces:
+            yield piece
+
+
 async def post(
     transport: httpx2.AsyncBaseTransport,
     url: httpx2.URL,
     headers: Mapping[str, str],
-    content: bytes,
+    content: bytes | Sequence[bytes],
     deadlines: Deadlines,
     extensions: Mapping[str, object] | None = None,
 ) -> Answer:
@@ -273,12 +291,18 @@ async def _send(
     method: str,
     url: httpx2.URL,
     headers: Mapping[str, str],
-    content: bytes | None,
+    content: bytes | Sequence[bytes] | None,
     deadlines: Deadlines,
     told: Mapping[str, object],
 ) -> Answer:
     try:
-        request = httpx2.Request(method, url, headers=dict(headers), content=content, extensions=dict(told))
+        sent, more = dict(headers), dict(told)
+        if content is None or isinstance(content, bytes):
+            request = httpx2.Request(method, url, headers=sent, content=content, extensions=more)
+        else:
+            stream = Pieces(content)
+            sent["content-length"] = str(stream.size)
+            request = httpx2.Request(method, url, headers=sent, stream=stream, extensions=more)
         async with deadlines.first():
             return Answer(await transport.handle_async_request(request), deadlines)
     except FOREIGN as error:

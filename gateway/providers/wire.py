@@ -53,10 +53,15 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A request's body for the upstream."""
+    """A request's body for the upstream: bytes, or pieces that are sent one after the other as they are."""
 
-    content: bytes
+    content: bytes | tuple[bytes, ...]
     media_type: str = JSON
+
+    @property
+    def joined(self) -> bytes:
+        """All of it at once."""
+        return self.content if isinstance(self.content, bytes) else b"".join(self.content)
 
 
 class Wire(Protocol):

@@ -65,6 +65,8 @@ class Api(Section):
     grpc_port: Port = 50051
     body_limit: Size = 32 * MIB
     body_timeout: Timeout = seconds(30)
+    upload_limit: Size = 64 * MIB
+    upload_timeout: Timeout = seconds(120)
     allowed_hosts: Texts = ("*",)
     docs: Truth = True
     shutdown_grace: Duration = seconds(30)

@@ -1,6 +1,8 @@
+from gateway.v1 import audio_pb2 as _audio_pb2
 from gateway.v1 import common_pb2 as _common_pb2
 from gateway.v1 import completions_pb2 as _completions_pb2
 from gateway.v1 import embeddings_pb2 as _embeddings_pb2
+from gateway.v1 import images_pb2 as _images_pb2
 from gateway.v1 import moderations_pb2 as _moderations_pb2
 from gateway.v1 import rerank_pb2 as _rerank_pb2
 from google.protobuf import struct_pb2 as _struct_pb2

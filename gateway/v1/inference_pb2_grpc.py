@@ -3,8 +3,10 @@
 import grpc
 import warnings
 
+from gateway.v1 import audio_pb2 as gateway_dot_v1_dot_audio__pb2
 from gateway.v1 import completions_pb2 as gateway_dot_v1_dot_completions__pb2
 from gateway.v1 import embeddings_pb2 as gateway_dot_v1_dot_embeddings__pb2
+from gateway.v1 import images_pb2 as gateway_dot_v1_dot_images__pb2
 from gateway.v1 import inference_pb2 as gateway_dot_v1_dot_inference__pb2
 from gateway.v1 import moderations_pb2 as gateway_dot_v1_dot_moderations__pb2
 from gateway.v1 import rerank_pb2 as gateway_dot_v1_dot_rerank__pb2
@@ -80,6 +82,51 @@ class InferenceServiceStub:
                 request_serializer=gateway_dot_v1_dot_moderations__pb2.ModerateRequest.SerializeToString,
                 response_deserializer=gateway_dot_v1_dot_moderations__pb2.ModerateResponse.FromString,
                 _registered_method=True)
+        self.GenerateImages = channel.unary_unary(
+                '/gateway.v1.InferenceService/GenerateImages',
+                request_serializer=gateway_dot_v1_dot_images__pb2.GenerateImagesRequest.SerializeToString,
+                response_deserializer=gateway_dot_v1_dot_images__pb2.GenerateImagesResponse.FromString,
+                _registered_method=True)
+        self.GenerateImagesStream = channel.unary_stream(
+                '/gateway.v1.InferenceService/GenerateImagesStream',
+                request_serializer=gateway_dot_v1_dot_images__pb2.GenerateImagesStreamRequest.SerializeToString,
+                response_deserializer=gateway_dot_v1_dot_images__pb2.GenerateImagesStreamResponse.FromString,
+                _registered_method=True)
+        self.EditImages = channel.unary_unary(
+                '/gateway.v1.InferenceService/EditImages',
+                request_serializer=gateway_dot_v1_dot_images__pb2.EditImagesRequest.SerializeToString,
+                response_deserializer=gateway_dot_v1_dot_images__pb2.EditImagesResponse.FromString,
+                _registered_method=True)
+        self.EditImagesStream = channel.unary_stream(
+                '/gateway.v1.InferenceService/EditImagesStream',
+                request_serializer=gateway_dot_v1_dot_images__pb2.EditImagesStreamRequest.SerializeToString,
+                response_deserializer=gateway_dot_v1_dot_images__pb2.EditImagesStreamResponse.FromString,
+                _registered_method=True)
+        self.VaryImages = channel.unary_unary(
+                '/gateway.v1.InferenceService/VaryImages',
+                request_serializer=gateway_dot_v1_dot_images__pb2.VaryImagesRequest.SerializeToString,
+                response_deserializer=gateway_dot_v1_dot_images__pb2.VaryImagesResponse.FromString,
+                _registered_method=True)
+        self.Speech = channel.unary_stream(
+                '/gateway.v1.InferenceService/Speech',
+                request_serializer=gateway_dot_v1_dot_audio__pb2.SpeechRequest.SerializeToString,
+                response_deserializer=gateway_dot_v1_dot_audio__pb2.SpeechResponse.FromString,
+                _registered_method=True)
+        self.Transcribe = channel.stream_unary(
+                '/gateway.v1.InferenceService/Transcribe',
+                request_serializer=gateway_dot_v1_dot_audio__pb2.TranscribeRequest.SerializeToString,
+                response_deserializer=gateway_dot_v1_dot_audio__pb2.TranscribeResponse.FromString,
+                _registered_method=True)
+        self.TranscribeStream = channel.stream_stream(
+                '/gateway.v1.InferenceService/TranscribeStream',
+                request_serializer=gateway_dot_v1_dot_audio__pb2.TranscribeStreamRequest.SerializeToString,
+                response_deserializer=gateway_dot_v1_dot_audio__pb2.TranscribeStreamResponse.FromString,
+                _registered_method=True)
+        self.Translate = channel.stream_unary(
+                '/gateway.v1.InferenceService/Translate',
+                request_serializer=gateway_dot_v1_dot_audio__pb2.TranslateRequest.SerializeToString,
+                response_deserializer=gateway_dot_v1_dot_audio__pb2.TranslateResponse.FromString,
+                _registered_method=True)
 
 
 class InferenceServiceServicer:
@@ -140,6 +187,66 @@ class InferenceServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GenerateImages(self, request, context):
+        """Images from a text, whole or as they come to be.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GenerateImagesStream(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EditImages(self, request, context):
+        """Images from images and a text.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EditImagesStream(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VaryImages(self, request, context):
+        """Images like one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Speech(self, request, context):
+        """A text spoken: the sound as it comes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Transcribe(self, request_iterator, context):
+        """A recording as text: first the options, then its pieces.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TranscribeStream(self, request_iterator, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Translate(self, request_iterator, context):
+        """The same in English.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_InferenceServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -177,6 +284,51 @@ def add_InferenceServiceServicer_to_server(servicer, server):
                     servicer.Moderate,
                     request_deserializer=gateway_dot_v1_dot_moderations__pb2.ModerateRequest.FromString,
                     response_serializer=gateway_dot_v1_dot_moderations__pb2.ModerateResponse.SerializeToString,
+            ),
+            'GenerateImages': grpc.unary_unary_rpc_method_handler(
+                    servicer.GenerateImages,
+                    request_deserializer=gateway_dot_v1_dot_images__pb2.GenerateImagesRequest.FromString,
+                    response_serializer=gateway_dot_v1_dot_images__pb2.GenerateImagesResponse.SerializeToString,
+            ),
+            'GenerateImagesStream': grpc.unary_stream_rpc_method_handler(
+                    servicer.GenerateImagesStream,
+                    request_deserializer=gateway_dot_v1_dot_images__pb2.GenerateImagesStreamRequest.FromString,
+                    response_serializer=gateway_dot_v1_dot_images__pb2.GenerateImagesStreamResponse.SerializeToString,
+            ),
+            'EditImages': grpc.unary_unary_rpc_method_handler(
+                    servicer.EditImages,
+                    request_deserializer=gateway_dot_v1_dot_images__pb2.EditImagesRequest.FromString,
+                    response_serializer=gateway_dot_v1_dot_images__pb2.EditImagesResponse.SerializeToString,
+            ),
+            'EditImagesStream': grpc.unary_stream_rpc_method_handler(
+                    servicer.EditImagesStream,
+                    request_deserializer=gateway_dot_v1_dot_images__pb2.EditImagesStreamRequest.FromString,
+                    response_serializer=gateway_dot_v1_dot_images__pb2.EditImagesStreamResponse.SerializeToString,
+            ),
+            'VaryImages': grpc.unary_unary_rpc_method_handler(
+                    servicer.VaryImages,
+                    request_deserializer=gateway_dot_v1_dot_images__pb2.VaryImagesRequest.FromString,
+                    response_serializer=gateway_dot_v1_dot_images__pb2.VaryImagesResponse.SerializeToString,
+            ),
+            'Speech': grpc.unary_stream_rpc_method_handler(
+                    servicer.Speech,
+                    request_deserializer=gateway_dot_v1_dot_audio__pb2.SpeechRequest.FromString,
+                    response_serializer=gateway_dot_v1_dot_audio__pb2.SpeechResponse.SerializeToString,
+            ),
+            'Transcribe': grpc.stream_unary_rpc_method_handler(
+                    servicer.Transcribe,
+                    request_deserializer=gateway_dot_v1_dot_audio__pb2.TranscribeRequest.FromString,
+                    response_serializer=gateway_dot_v1_dot_audio__pb2.TranscribeResponse.SerializeToString,
+            ),
+            'TranscribeStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.TranscribeStream,
+                    request_deserializer=gateway_dot_v1_dot_audio__pb2.TranscribeStreamRequest.FromString,
+                    response_serializer=gateway_dot_v1_dot_audio__pb2.TranscribeStreamResponse.SerializeToString,
+            ),
+            'Translate': grpc.stream_unary_rpc_method_handler(
+                    servicer.Translate,
+                    request_deserializer=gateway_dot_v1_dot_audio__pb2.TranslateRequest.FromString,
+                    response_serializer=gateway_dot_v1_dot_audio__pb2.TranslateResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -375,6 +527,249 @@ class InferenceService:
             '/gateway.v1.InferenceService/Moderate',
             gateway_dot_v1_dot_moderations__pb2.ModerateRequest.SerializeToString,
             gateway_dot_v1_dot_moderations__pb2.ModerateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GenerateImages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gateway.v1.InferenceService/GenerateImages',
+            gateway_dot_v1_dot_images__pb2.GenerateImagesRequest.SerializeToString,
+            gateway_dot_v1_dot_images__pb2.GenerateImagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GenerateImagesStream(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/gateway.v1.InferenceService/GenerateImagesStream',
+            gateway_dot_v1_dot_images__pb2.GenerateImagesStreamRequest.SerializeToString,
+            gateway_dot_v1_dot_images__pb2.GenerateImagesStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EditImages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gateway.v1.InferenceService/EditImages',
+            gateway_dot_v1_dot_images__pb2.EditImagesRequest.SerializeToString,
+            gateway_dot_v1_dot_images__pb2.EditImagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EditImagesStream(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/gateway.v1.InferenceService/EditImagesStream',
+            gateway_dot_v1_dot_images__pb2.EditImagesStreamRequest.SerializeToString,
+            gateway_dot_v1_dot_images__pb2.EditImagesStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VaryImages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gateway.v1.InferenceService/VaryImages',
+            gateway_dot_v1_dot_images__pb2.VaryImagesRequest.SerializeToString,
+            gateway_dot_v1_dot_images__pb2.VaryImagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Speech(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/gateway.v1.InferenceService/Speech',
+            gateway_dot_v1_dot_audio__pb2.SpeechRequest.SerializeToString,
+            gateway_dot_v1_dot_audio__pb2.SpeechResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Transcribe(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/gateway.v1.InferenceService/Transcribe',
+            gateway_dot_v1_dot_audio__pb2.TranscribeRequest.SerializeToString,
+            gateway_dot_v1_dot_audio__pb2.TranscribeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TranscribeStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/gateway.v1.InferenceService/TranscribeStream',
+            gateway_dot_v1_dot_audio__pb2.TranscribeStreamRequest.SerializeToString,
+            gateway_dot_v1_dot_audio__pb2.TranscribeStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Translate(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/gateway.v1.InferenceService/Translate',
+            gateway_dot_v1_dot_audio__pb2.TranslateRequest.SerializeToString,
+            gateway_dot_v1_dot_audio__pb2.TranslateResponse.FromString,
             options,
             channel_credentials,
             insecure,

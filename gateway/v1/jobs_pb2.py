@@ -22,14 +22,20 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from gateway.v1 import audio_pb2 as gateway_dot_v1_dot_audio__pb2
 from gateway.v1 import common_pb2 as gateway_dot_v1_dot_common__pb2
+from gateway.v1 import completions_pb2 as gateway_dot_v1_dot_completions__pb2
+from gateway.v1 import embeddings_pb2 as gateway_dot_v1_dot_embeddings__pb2
+from gateway.v1 import images_pb2 as gateway_dot_v1_dot_images__pb2
 from gateway.v1 import inference_pb2 as gateway_dot_v1_dot_inference__pb2
+from gateway.v1 import moderations_pb2 as gateway_dot_v1_dot_moderations__pb2
+from gateway.v1 import rerank_pb2 as gateway_dot_v1_dot_rerank__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15gateway/v1/jobs.proto\x12\ngateway.v1\x1a\x17gateway/v1/common.proto\x1a\x1agateway/v1/inference.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf6\x06\n\x03Job\x12\n\n\x02id\x18\x01 \x01(\t\x12\"\n\x06status\x18\x02 \x01(\x0e\x32\x12.gateway.v1.Status\x12\x10\n\x08\x65ndpoint\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\r\n\x05model\x18\x05 \x01(\t\x12\x14\n\x0cserved_model\x18\x06 \x01(\t\x12.\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstarted_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x63ompleted_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x64\x65\x61\x64line\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x61ttempts\x18\x0b \x01(\x05\x12%\n\x05usage\x18\x0c \x01(\x0b\x32\x16.gateway.v1.TokenUsage\x12\x15\n\x08\x63ost_usd\x18\r \x01(\tH\x01\x88\x01\x01\x12(\n\x04\x63hat\x18\x0e \x01(\x0b\x32\x18.gateway.v1.ChatResponseH\x00\x12\"\n\x05\x65rror\x18\x0f \x01(\x0b\x32\x13.gateway.v1.Failure\x12/\n\x08metadata\x18\x10 \x03(\x0b\x32\x1d.gateway.v1.Job.MetadataEntry\x12\x31\n\x07\x64\x65liver\x18\x11 \x03(\x0b\x32\x1c.gateway.v1.Job.DeliverEntryB\x02\x18\x01\x12\x13\n\x0bworkflow_id\x18\x12 \x01(\t\x12\x10\n\x08trace_id\x18\x13 \x01(\t\x12-\n\x0c\x64\x65stinations\x18\x14 \x03(\x0b\x32\x17.gateway.v1.Destination\x12(\n\ndeliveries\x18\x15 \x03(\x0b\x32\x14.gateway.v1.Delivery\x12\x10\n\x08priority\x18\x18 \x01(\x05\x12.\n\nnot_before\x18\x19 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a.\n\x0c\x44\x65liverEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x08\n\x06resultB\x0b\n\t_cost_usd\"\xb2\x01\n\x07\x44\x65liver\x12,\n\x07webhook\x18\x01 \x01(\x0b\x32\x1b.gateway.v1.Deliver.Webhook\x12&\n\x04nats\x18\x02 \x01(\x0b\x32\x18.gateway.v1.Deliver.Nats\x1a&\n\x07Webhook\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x0e\n\x06secret\x18\x02 \x01(\t\x1a)\n\x04Nats\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x10\n\x08trace_id\x18\x02 \x01(\t\"T\n\x0b\x44\x65stination\x12\x0f\n\x07\x63hannel\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\x12\x10\n\x08trace_id\x18\x03 \x01(\t\x12\x12\n\nhas_secret\x18\x04 \x01(\x08\"\x82\x02\n\x08\x44\x65livery\x12\x0f\n\x07\x63hannel\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\x12\x0e\n\x06number\x18\x03 \x01(\x05\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07outcome\x18\x05 \x01(\t\x12\x13\n\x06status\x18\x06 \x01(\x05H\x00\x88\x01\x01\x12\x0c\n\x04\x63ode\x18\x07 \x01(\t\x12\x0f\n\x07message\x18\x08 \x01(\t\x12+\n\x07next_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x62y_hand\x18\n \x01(\x08\x12\x0f\n\x07took_ms\x18\x0b \x01(\x01\x42\t\n\x07_status\"\x90\x03\n\x18JobsServiceCreateRequest\x12\'\n\x04\x63hat\x18\x01 \x01(\x0b\x32\x17.gateway.v1.ChatRequestH\x00\x12+\n\x08\x64\x65\x61\x64line\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x44\n\x08metadata\x18\x03 \x03(\x0b\x32\x32.gateway.v1.JobsServiceCreateRequest.MetadataEntry\x12$\n\x07\x64\x65liver\x18\x04 \x01(\x0b\x32\x13.gateway.v1.Deliver\x12\x10\n\x08priority\x18\x05 \x01(\x05\x12.\n\nnot_before\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x04wait\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06stream\x18\x08 \x01(\x08\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x06\n\x04\x62ody\"9\n\x19JobsServiceCreateResponse\x12\x1c\n\x03job\x18\x01 \x01(\x0b\x32\x0f.gateway.v1.Job\"#\n\x15JobsServiceGetRequest\x12\n\n\x02id\x18\x01 \x01(\t\"6\n\x16JobsServiceGetResponse\x12\x1c\n\x03job\x18\x01 \x01(\x0b\x32\x0f.gateway.v1.Job\")\n\x1bJobsServiceGetResultRequest\x12\n\n\x02id\x18\x01 \x01(\t\"R\n\x1cJobsServiceGetResultResponse\x12(\n\x04\x63hat\x18\x01 \x01(\x0b\x32\x18.gateway.v1.ChatResponseH\x00\x42\x08\n\x06result\"&\n\x18JobsServiceDeleteRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x1b\n\x19JobsServiceDeleteResponse\"&\n\x18JobsServiceCancelRequest\x12\n\n\x02id\x18\x01 \x01(\t\"9\n\x19JobsServiceCancelResponse\x12\x1c\n\x03job\x18\x01 \x01(\x0b\x32\x0f.gateway.v1.Job\"\xe1\x01\n\x16JobsServiceListRequest\x12\"\n\x06status\x18\x01 \x01(\x0e\x32\x12.gateway.v1.Status\x12\r\n\x05limit\x18\x02 \x01(\x05\x12\r\n\x05\x61\x66ter\x18\x03 \x01(\t\x12\x0e\n\x06\x63\x61ller\x18\x04 \x01(\t\x12\x10\n\x08\x65ndpoint\x18\x05 \x01(\t\x12\r\n\x05model\x18\x06 \x01(\t\x12)\n\x05since\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"L\n\x17JobsServiceListResponse\x12\x1d\n\x04jobs\x18\x01 \x03(\x0b\x32\x0f.gateway.v1.Job\x12\x12\n\nnext_after\x18\x02 \x01(\t\"C\n\x17JobsServiceWatchRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\x05\x61\x66ter\x18\x02 \x01(\x03H\x00\x88\x01\x01\x42\x08\n\x06_after\"\x8e\x02\n\x18JobsServiceWatchResponse\x12\x1c\n\x03job\x18\x01 \x01(\x0b\x32\x0f.gateway.v1.Job\x12;\n\x06output\x18\x02 \x01(\x0b\x32+.gateway.v1.JobsServiceWatchResponse.Output\x1a\x96\x01\n\x06Output\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12&\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x15.gateway.v1.ChatChunkH\x00\x12\'\n\x04\x64\x61ta\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x12\x14\n\nbegun_anew\x18\x04 \x01(\x05H\x00\x12\x0c\n\x04name\x18\x05 \x01(\tB\x07\n\x05\x65vent\":\n\x1bJobsServiceRedeliverRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\t\"R\n\x1cJobsServiceRedeliverResponse\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x10\n\x08\x65vent_id\x18\x02 \x01(\t\x12\x10\n\x08\x63hannels\x18\x03 \x03(\t2\xc7\x05\n\x0bJobsService\x12U\n\x06\x43reate\x12$.gateway.v1.JobsServiceCreateRequest\x1a%.gateway.v1.JobsServiceCreateResponse\x12L\n\x03Get\x12!.gateway.v1.JobsServiceGetRequest\x1a\".gateway.v1.JobsServiceGetResponse\x12^\n\tGetResult\x12\'.gateway.v1.JobsServiceGetResultRequest\x1a(.gateway.v1.JobsServiceGetResultResponse\x12U\n\x06\x44\x65lete\x12$.gateway.v1.JobsServiceDeleteRequest\x1a%.gateway.v1.JobsServiceDeleteResponse\x12U\n\x06\x43\x61ncel\x12$.gateway.v1.JobsServiceCancelRequest\x1a%.gateway.v1.JobsServiceCancelResponse\x12O\n\x04List\x12\".gateway.v1.JobsServiceListRequest\x1a#.gateway.v1.JobsServiceListResponse\x12T\n\x05Watch\x12#.gateway.v1.JobsServiceWatchRequest\x1a$.gateway.v1.JobsServiceWatchResponse0\x01\x12^\n\tRedeliver\x12\'.gateway.v1.JobsServiceRedeliverRequest\x1a(.gateway.v1.JobsServiceRedeliverResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15gateway/v1/jobs.proto\x12\ngateway.v1\x1a\x16gateway/v1/audio.proto\x1a\x17gateway/v1/common.proto\x1a\x1cgateway/v1/completions.proto\x1a\x1bgateway/v1/embeddings.proto\x1a\x17gateway/v1/images.proto\x1a\x1agateway/v1/inference.proto\x1a\x1cgateway/v1/moderations.proto\x1a\x17gateway/v1/rerank.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdd\t\n\x03Job\x12\n\n\x02id\x18\x01 \x01(\t\x12\"\n\x06status\x18\x02 \x01(\x0e\x32\x12.gateway.v1.Status\x12\x10\n\x08\x65ndpoint\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\r\n\x05model\x18\x05 \x01(\t\x12\x14\n\x0cserved_model\x18\x06 \x01(\t\x12.\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstarted_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x63ompleted_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x64\x65\x61\x64line\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x61ttempts\x18\x0b \x01(\x05\x12%\n\x05usage\x18\x0c \x01(\x0b\x32\x16.gateway.v1.TokenUsage\x12\x15\n\x08\x63ost_usd\x18\r \x01(\tH\x01\x88\x01\x01\x12(\n\x04\x63hat\x18\x0e \x01(\x0b\x32\x18.gateway.v1.ChatResponseH\x00\x12\x30\n\x08\x63omplete\x18\x1e \x01(\x0b\x32\x1c.gateway.v1.CompleteResponseH\x00\x12*\n\x05\x65mbed\x18\x1f \x01(\x0b\x32\x19.gateway.v1.EmbedResponseH\x00\x12,\n\x06rerank\x18  \x01(\x0b\x32\x1a.gateway.v1.RerankResponseH\x00\x12\x30\n\x08moderate\x18! \x01(\x0b\x32\x1c.gateway.v1.ModerateResponseH\x00\x12$\n\x06images\x18\" \x01(\x0b\x32\x12.gateway.v1.ImagesH\x00\x12#\n\x06speech\x18# \x01(\x0b\x32\x11.gateway.v1.SoundH\x00\x12\x32\n\rtranscription\x18$ \x01(\x0b\x32\x19.gateway.v1.TranscriptionH\x00\x12(\n\x05other\x18% \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x12\"\n\x05\x65rror\x18\x0f \x01(\x0b\x32\x13.gateway.v1.Failure\x12/\n\x08metadata\x18\x10 \x03(\x0b\x32\x1d.gateway.v1.Job.MetadataEntry\x12\x31\n\x07\x64\x65liver\x18\x11 \x03(\x0b\x32\x1c.gateway.v1.Job.DeliverEntryB\x02\x18\x01\x12\x13\n\x0bworkflow_id\x18\x12 \x01(\t\x12\x10\n\x08trace_id\x18\x13 \x01(\t\x12-\n\x0c\x64\x65stinations\x18\x14 \x03(\x0b\x32\x17.gateway.v1.Destination\x12(\n\ndeliveries\x18\x15 \x03(\x0b\x32\x14.gateway.v1.Delivery\x12\x10\n\x08priority\x18\x18 \x01(\x05\x12.\n\nnot_before\x18\x19 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a.\n\x0c\x44\x65liverEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x08\n\x06resultB\x0b\n\t_cost_usd\"\xb2\x01\n\x07\x44\x65liver\x12,\n\x07webhook\x18\x01 \x01(\x0b\x32\x1b.gateway.v1.Deliver.Webhook\x12&\n\x04nats\x18\x02 \x01(\x0b\x32\x18.gateway.v1.Deliver.Nats\x1a&\n\x07Webhook\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x0e\n\x06secret\x18\x02 \x01(\t\x1a)\n\x04Nats\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x10\n\x08trace_id\x18\x02 \x01(\t\"T\n\x0b\x44\x65stination\x12\x0f\n\x07\x63hannel\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\x12\x10\n\x08trace_id\x18\x03 \x01(\t\x12\x12\n\nhas_secret\x18\x04 \x01(\x08\"\x82\x02\n\x08\x44\x65livery\x12\x0f\n\x07\x63hannel\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\x12\x0e\n\x06number\x18\x03 \x01(\x05\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07outcome\x18\x05 \x01(\t\x12\x13\n\x06status\x18\x06 \x01(\x05H\x00\x88\x01\x01\x12\x0c\n\x04\x63ode\x18\x07 \x01(\t\x12\x0f\n\x07message\x18\x08 \x01(\t\x12+\n\x07next_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x62y_hand\x18\n \x01(\x08\x12\x0f\n\x07took_ms\x18\x0b \x01(\x01\x42\t\n\x07_status\"\xfa\x06\n\x18JobsServiceCreateRequest\x12\'\n\x04\x63hat\x18\x01 \x01(\x0b\x32\x17.gateway.v1.ChatRequestH\x00\x12/\n\x08\x63omplete\x18\n \x01(\x0b\x32\x1b.gateway.v1.CompleteRequestH\x00\x12)\n\x05\x65mbed\x18\x0b \x01(\x0b\x32\x18.gateway.v1.EmbedRequestH\x00\x12+\n\x06rerank\x18\x0c \x01(\x0b\x32\x19.gateway.v1.RerankRequestH\x00\x12/\n\x08moderate\x18\r \x01(\x0b\x32\x1b.gateway.v1.ModerateRequestH\x00\x12<\n\x0fgenerate_images\x18\x0e \x01(\x0b\x32!.gateway.v1.GenerateImagesRequestH\x00\x12\x34\n\x0b\x65\x64it_images\x18\x0f \x01(\x0b\x32\x1d.gateway.v1.EditImagesRequestH\x00\x12\x34\n\x0bvary_images\x18\x10 \x01(\x0b\x32\x1d.gateway.v1.VaryImagesRequestH\x00\x12+\n\x06speech\x18\x11 \x01(\x0b\x32\x19.gateway.v1.SpeechRequestH\x00\x12+\n\ntranscribe\x18\x12 \x01(\x0b\x32\x15.gateway.v1.RecordingH\x00\x12*\n\ttranslate\x18\x13 \x01(\x0b\x32\x15.gateway.v1.RecordingH\x00\x12+\n\x08\x64\x65\x61\x64line\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x44\n\x08metadata\x18\x03 \x03(\x0b\x32\x32.gateway.v1.JobsServiceCreateRequest.MetadataEntry\x12$\n\x07\x64\x65liver\x18\x04 \x01(\x0b\x32\x13.gateway.v1.Deliver\x12\x10\n\x08priority\x18\x05 \x01(\x05\x12.\n\nnot_before\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x04wait\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06stream\x18\x08 \x01(\x08\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x06\n\x04\x62ody\"9\n\x19JobsServiceCreateResponse\x12\x1c\n\x03job\x18\x01 \x01(\x0b\x32\x0f.gateway.v1.Job\"#\n\x15JobsServiceGetRequest\x12\n\n\x02id\x18\x01 \x01(\t\"6\n\x16JobsServiceGetResponse\x12\x1c\n\x03job\x18\x01 \x01(\x0b\x32\x0f.gateway.v1.Job\")\n\x1bJobsServiceGetResultRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\xb9\x03\n\x1cJobsServiceGetResultResponse\x12(\n\x04\x63hat\x18\x01 \x01(\x0b\x32\x18.gateway.v1.ChatResponseH\x00\x12\x30\n\x08\x63omplete\x18\x02 \x01(\x0b\x32\x1c.gateway.v1.CompleteResponseH\x00\x12*\n\x05\x65mbed\x18\x03 \x01(\x0b\x32\x19.gateway.v1.EmbedResponseH\x00\x12,\n\x06rerank\x18\x04 \x01(\x0b\x32\x1a.gateway.v1.RerankResponseH\x00\x12\x30\n\x08moderate\x18\x05 \x01(\x0b\x32\x1c.gateway.v1.ModerateResponseH\x00\x12$\n\x06images\x18\x06 \x01(\x0b\x32\x12.gateway.v1.ImagesH\x00\x12#\n\x06speech\x18\x07 \x01(\x0b\x32\x11.gateway.v1.SoundH\x00\x12\x32\n\rtranscription\x18\x08 \x01(\x0b\x32\x19.gateway.v1.TranscriptionH\x00\x12(\n\x05other\x18\t \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x42\x08\n\x06result\"&\n\x18JobsServiceDeleteRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x1b\n\x19JobsServiceDeleteResponse\"&\n\x18JobsServiceCancelRequest\x12\n\n\x02id\x18\x01 \x01(\t\"9\n\x19JobsServiceCancelResponse\x12\x1c\n\x03job\x18\x01 \x01(\x0b\x32\x0f.gateway.v1.Job\"\xe1\x01\n\x16JobsServiceListRequest\x12\"\n\x06status\x18\x01 \x01(\x0e\x32\x12.gateway.v1.Status\x12\r\n\x05limit\x18\x02 \x01(\x05\x12\r\n\x05\x61\x66ter\x18\x03 \x01(\t\x12\x0e\n\x06\x63\x61ller\x18\x04 \x01(\t\x12\x10\n\x08\x65ndpoint\x18\x05 \x01(\t\x12\r\n\x05model\x18\x06 \x01(\t\x12)\n\x05since\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"L\n\x17JobsServiceListResponse\x12\x1d\n\x04jobs\x18\x01 \x03(\x0b\x32\x0f.gateway.v1.Job\x12\x12\n\nnext_after\x18\x02 \x01(\t\"C\n\x17JobsServiceWatchRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\x05\x61\x66ter\x18\x02 \x01(\x03H\x00\x88\x01\x01\x42\x08\n\x06_after\"\x8e\x02\n\x18JobsServiceWatchResponse\x12\x1c\n\x03job\x18\x01 \x01(\x0b\x32\x0f.gateway.v1.Job\x12;\n\x06output\x18\x02 \x01(\x0b\x32+.gateway.v1.JobsServiceWatchResponse.Output\x1a\x96\x01\n\x06Output\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12&\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x15.gateway.v1.ChatChunkH\x00\x12\'\n\x04\x64\x61ta\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x12\x14\n\nbegun_anew\x18\x04 \x01(\x05H\x00\x12\x0c\n\x04name\x18\x05 \x01(\tB\x07\n\x05\x65vent\":\n\x1bJobsServiceRedeliverRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\t\"R\n\x1cJobsServiceRedeliverResponse\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x10\n\x08\x65vent_id\x18\x02 \x01(\t\x12\x10\n\x08\x63hannels\x18\x03 \x03(\t2\xc7\x05\n\x0bJobsService\x12U\n\x06\x43reate\x12$.gateway.v1.JobsServiceCreateRequest\x1a%.gateway.v1.JobsServiceCreateResponse\x12L\n\x03Get\x12!.gateway.v1.JobsServiceGetRequest\x1a\".gateway.v1.JobsServiceGetResponse\x12^\n\tGetResult\x12\'.gateway.v1.JobsServiceGetResultRequest\x1a(.gateway.v1.JobsServiceGetResultResponse\x12U\n\x06\x44\x65lete\x12$.gateway.v1.JobsServiceDeleteRequest\x1a%.gateway.v1.JobsServiceDeleteResponse\x12U\n\x06\x43\x61ncel\x12$.gateway.v1.JobsServiceCancelRequest\x1a%.gateway.v1.JobsServiceCancelResponse\x12O\n\x04List\x12\".gateway.v1.JobsServiceListRequest\x1a#.gateway.v1.JobsServiceListResponse\x12T\n\x05Watch\x12#.gateway.v1.JobsServiceWatchRequest\x1a$.gateway.v1.JobsServiceWatchResponse0\x01\x12^\n\tRedeliver\x12\'.gateway.v1.JobsServiceRedeliverRequest\x1a(.gateway.v1.JobsServiceRedeliverResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,58 +50,58 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_JOB'].fields_by_name['deliver']._serialized_options = b'\030\001'
   _globals['_JOBSSERVICECREATEREQUEST_METADATAENTRY']._loaded_options = None
   _globals['_JOBSSERVICECREATEREQUEST_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_JOB']._serialized_start=186
-  _globals['_JOB']._serialized_end=1072
-  _globals['_JOB_METADATAENTRY']._serialized_start=954
-  _globals['_JOB_METADATAENTRY']._serialized_end=1001
-  _globals['_JOB_DELIVERENTRY']._serialized_start=1003
-  _globals['_JOB_DELIVERENTRY']._serialized_end=1049
-  _globals['_DELIVER']._serialized_start=1075
-  _globals['_DELIVER']._serialized_end=1253
-  _globals['_DELIVER_WEBHOOK']._serialized_start=1172
-  _globals['_DELIVER_WEBHOOK']._serialized_end=1210
-  _globals['_DELIVER_NATS']._serialized_start=1212
-  _globals['_DELIVER_NATS']._serialized_end=1253
-  _globals['_DESTINATION']._serialized_start=1255
-  _globals['_DESTINATION']._serialized_end=1339
-  _globals['_DELIVERY']._serialized_start=1342
-  _globals['_DELIVERY']._serialized_end=1600
-  _globals['_JOBSSERVICECREATEREQUEST']._serialized_start=1603
-  _globals['_JOBSSERVICECREATEREQUEST']._serialized_end=2003
-  _globals['_JOBSSERVICECREATEREQUEST_METADATAENTRY']._serialized_start=954
-  _globals['_JOBSSERVICECREATEREQUEST_METADATAENTRY']._serialized_end=1001
-  _globals['_JOBSSERVICECREATERESPONSE']._serialized_start=2005
-  _globals['_JOBSSERVICECREATERESPONSE']._serialized_end=2062
-  _globals['_JOBSSERVICEGETREQUEST']._serialized_start=2064
-  _globals['_JOBSSERVICEGETREQUEST']._serialized_end=2099
-  _globals['_JOBSSERVICEGETRESPONSE']._serialized_start=2101
-  _globals['_JOBSSERVICEGETRESPONSE']._serialized_end=2155
-  _globals['_JOBSSERVICEGETRESULTREQUEST']._serialized_start=2157
-  _globals['_JOBSSERVICEGETRESULTREQUEST']._serialized_end=2198
-  _globals['_JOBSSERVICEGETRESULTRESPONSE']._serialized_start=2200
-  _globals['_JOBSSERVICEGETRESULTRESPONSE']._serialized_end=2282
-  _globals['_JOBSSERVICEDELETEREQUEST']._serialized_start=2284
-  _globals['_JOBSSERVICEDELETEREQUEST']._serialized_end=2322
-  _globals['_JOBSSERVICEDELETERESPONSE']._serialized_start=2324
-  _globals['_JOBSSERVICEDELETERESPONSE']._serialized_end=2351
-  _globals['_JOBSSERVICECANCELREQUEST']._serialized_start=2353
-  _globals['_JOBSSERVICECANCELREQUEST']._serialized_end=2391
-  _globals['_JOBSSERVICECANCELRESPONSE']._serialized_start=2393
-  _globals['_JOBSSERVICECANCELRESPONSE']._serialized_end=2450
-  _globals['_JOBSSERVICELISTREQUEST']._serialized_start=2453
-  _globals['_JOBSSERVICELISTREQUEST']._serialized_end=2678
-  _globals['_JOBSSERVICELISTRESPONSE']._serialized_start=2680
-  _globals['_JOBSSERVICELISTRESPONSE']._serialized_end=2756
-  _globals['_JOBSSERVICEWATCHREQUEST']._serialized_start=2758
-  _globals['_JOBSSERVICEWATCHREQUEST']._serialized_end=2825
-  _globals['_JOBSSERVICEWATCHRESPONSE']._serialized_start=2828
-  _globals['_JOBSSERVICEWATCHRESPONSE']._serialized_end=3098
-  _globals['_JOBSSERVICEWATCHRESPONSE_OUTPUT']._serialized_start=2948
-  _globals['_JOBSSERVICEWATCHRESPONSE_OUTPUT']._serialized_end=3098
-  _globals['_JOBSSERVICEREDELIVERREQUEST']._serialized_start=3100
-  _globals['_JOBSSERVICEREDELIVERREQUEST']._serialized_end=3158
-  _globals['_JOBSSERVICEREDELIVERRESPONSE']._serialized_start=3160
-  _globals['_JOBSSERVICEREDELIVERRESPONSE']._serialized_end=3242
-  _globals['_JOBSSERVICE']._serialized_start=3245
-  _globals['_JOBSSERVICE']._serialized_end=3956
+  _globals['_JOB']._serialized_start=349
+  _globals['_JOB']._serialized_end=1594
+  _globals['_JOB_METADATAENTRY']._serialized_start=1476
+  _globals['_JOB_METADATAENTRY']._serialized_end=1523
+  _globals['_JOB_DELIVERENTRY']._serialized_start=1525
+  _globals['_JOB_DELIVERENTRY']._serialized_end=1571
+  _globals['_DELIVER']._serialized_start=1597
+  _globals['_DELIVER']._serialized_end=1775
+  _globals['_DELIVER_WEBHOOK']._serialized_start=1694
+  _globals['_DELIVER_WEBHOOK']._serialized_end=1732
+  _globals['_DELIVER_NATS']._serialized_start=1734
+  _globals['_DELIVER_NATS']._serialized_end=1775
+  _globals['_DESTINATION']._serialized_start=1777
+  _globals['_DESTINATION']._serialized_end=1861
+  _globals['_DELIVERY']._serialized_start=1864
+  _globals['_DELIVERY']._serialized_end=2122
+  _globals['_JOBSSERVICECREATEREQUEST']._serialized_start=2125
+  _globals['_JOBSSERVICECREATEREQUEST']._serialized_end=3015
+  _globals['_JOBSSERVICECREATEREQUEST_METADATAENTRY']._serialized_start=1476
+  _globals['_JOBSSERVICECREATEREQUEST_METADATAENTRY']._serialized_end=1523
+  _globals['_JOBSSERVICECREATERESPONSE']._serialized_start=3017
+  _globals['_JOBSSERVICECREATERESPONSE']._serialized_end=3074
+  _globals['_JOBSSERVICEGETREQUEST']._serialized_start=3076
+  _globals['_JOBSSERVICEGETREQUEST']._serialized_end=3111
+  _globals['_JOBSSERVICEGETRESPONSE']._serialized_start=3113
+  _globals['_JOBSSERVICEGETRESPONSE']._serialized_end=3167
+  _globals['_JOBSSERVICEGETRESULTREQUEST']._serialized_start=3169
+  _globals['_JOBSSERVICEGETRESULTREQUEST']._serialized_end=3210
+  _globals['_JOBSSERVICEGETRESULTRESPONSE']._serialized_start=3213
+  _globals['_JOBSSERVICEGETRESULTRESPONSE']._serialized_end=3654
+  _globals['_JOBSSERVICEDELETEREQUEST']._serialized_start=3656
+  _globals['_JOBSSERVICEDELETEREQUEST']._serialized_end=3694
+  _globals['_JOBSSERVICEDELETERESPONSE']._serialized_start=3696
+  _globals['_JOBSSERVICEDELETERESPONSE']._serialized_end=3723
+  _globals['_JOBSSERVICECANCELREQUEST']._serialized_start=3725
+  _globals['_JOBSSERVICECANCELREQUEST']._serialized_end=3763
+  _globals['_JOBSSERVICECANCELRESPONSE']._serialized_start=3765
+  _globals['_JOBSSERVICECANCELRESPONSE']._serialized_end=3822
+  _globals['_JOBSSERVICELISTREQUEST']._serialized_start=3825
+  _globals['_JOBSSERVICELISTREQUEST']._serialized_end=4050
+  _globals['_JOBSSERVICELISTRESPONSE']._serialized_start=4052
+  _globals['_JOBSSERVICELISTRESPONSE']._serialized_end=4128
+  _globals['_JOBSSERVICEWATCHREQUEST']._serialized_start=4130
+  _globals['_JOBSSERVICEWATCHREQUEST']._serialized_end=4197
+  _globals['_JOBSSERVICEWATCHRESPONSE']._serialized_start=4200
+  _globals['_JOBSSERVICEWATCHRESPONSE']._serialized_end=4470
+  _globals['_JOBSSERVICEWATCHRESPONSE_OUTPUT']._serialized_start=4320
+  _globals['_JOBSSERVICEWATCHRESPONSE_OUTPUT']._serialized_end=4470
+  _globals['_JOBSSERVICEREDELIVERREQUEST']._serialized_start=4472
+  _globals['_JOBSSERVICEREDELIVERREQUEST']._serialized_end=4530
+  _globals['_JOBSSERVICEREDELIVERRESPONSE']._serialized_start=4532
+  _globals['_JOBSSERVICEREDELIVERRESPONSE']._serialized_end=4614
+  _globals['_JOBSSERVICE']._serialized_start=4617
+  _globals['_JOBSSERVICE']._serialized_end=5328
 # @@protoc_insertion_point(module_scope)

@@ -1,7 +1,13 @@
 import datetime
 
+from gateway.v1 import audio_pb2 as _audio_pb2
 from gateway.v1 import common_pb2 as _common_pb2
+from gateway.v1 import completions_pb2 as _completions_pb2
+from gateway.v1 import embeddings_pb2 as _embeddings_pb2
+from gateway.v1 import images_pb2 as _images_pb2
 from gateway.v1 import inference_pb2 as _inference_pb2
+from gateway.v1 import moderations_pb2 as _moderations_pb2
+from gateway.v1 import rerank_pb2 as _rerank_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -14,7 +20,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Job(_message.Message):
-    __slots__ = ("id", "status", "endpoint", "kind", "model", "served_model", "created_at", "started_at", "completed_at", "deadline", "attempts", "usage", "cost_usd", "chat", "error", "metadata", "deliver", "workflow_id", "trace_id", "destinations", "deliveries", "priority", "not_before")
+    __slots__ = ("id", "status", "endpoint", "kind", "model", "served_model", "created_at", "started_at", "completed_at", "deadline", "attempts", "usage", "cost_usd", "chat", "complete", "embed", "rerank", "moderate", "images", "speech", "transcription", "other", "error", "metadata", "deliver", "workflow_id", "trace_id", "destinations", "deliveries", "priority", "not_before")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -43,6 +49,14 @@ class Job(_message.Message):
     USAGE_FIELD_NUMBER: _ClassVar[int]
     COST_USD_FIELD_NUMBER: _ClassVar[int]
     CHAT_FIELD_NUMBER: _ClassVar[int]
+    COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    EMBED_FIELD_NUMBER: _ClassVar[int]
+    RERANK_FIELD_NUMBER: _ClassVar[int]
+    MODERATE_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    SPEECH_FIELD_NUMBER: _ClassVar[int]
+    TRANSCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    OTHER_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
     DELIVER_FIELD_NUMBER: _ClassVar[int]
@@ -66,6 +80,14 @@ class Job(_message.Message):
     usage: _common_pb2.TokenUsage
     cost_usd: str
     chat: _inference_pb2.ChatResponse
+    complete: _completions_pb2.CompleteResponse
+    embed: _embeddings_pb2.EmbedResponse
+    rerank: _rerank_pb2.RerankResponse
+    moderate: _moderations_pb2.ModerateResponse
+    images: _images_pb2.Images
+    speech: _audio_pb2.Sound
+    transcription: _audio_pb2.Transcription
+    other: _struct_pb2.Struct
     error: _common_pb2.Failure
     metadata: _containers.ScalarMap[str, str]
     deliver: _containers.ScalarMap[str, str]
@@ -75,7 +97,7 @@ class Job(_message.Message):
     deliveries: _containers.RepeatedCompositeFieldContainer[Delivery]
     priority: int
     not_before: _timestamp_pb2.Timestamp
-    def __init__(self, id: _Optional[str] = ..., status: _Optional[_Union[_common_pb2.Status, str]] = ..., endpoint: _Optional[str] = ..., kind: _Optional[str] = ..., model: _Optional[str] = ..., served_model: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., attempts: _Optional[int] = ..., usage: _Optional[_Union[_common_pb2.TokenUsage, _Mapping]] = ..., cost_usd: _Optional[str] = ..., chat: _Optional[_Union[_inference_pb2.ChatResponse, _Mapping]] = ..., error: _Optional[_Union[_common_pb2.Failure, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., deliver: _Optional[_Mapping[str, str]] = ..., workflow_id: _Optional[str] = ..., trace_id: _Optional[str] = ..., destinations: _Optional[_Iterable[_Union[Destination, _Mapping]]] = ..., deliveries: _Optional[_Iterable[_Union[Delivery, _Mapping]]] = ..., priority: _Optional[int] = ..., not_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., status: _Optional[_Union[_common_pb2.Status, str]] = ..., endpoint: _Optional[str] = ..., kind: _Optional[str] = ..., model: _Optional[str] = ..., served_model: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., attempts: _Optional[int] = ..., usage: _Optional[_Union[_common_pb2.TokenUsage, _Mapping]] = ..., cost_usd: _Optional[str] = ..., chat: _Optional[_Union[_inference_pb2.ChatResponse, _Mapping]] = ..., complete: _Optional[_Union[_completions_pb2.CompleteResponse, _Mapping]] = ..., embed: _Optional[_Union[_embeddings_pb2.EmbedResponse, _Mapping]] = ..., rerank: _Optional[_Union[_rerank_pb2.RerankResponse, _Mapping]] = ..., moderate: _Optional[_Union[_moderations_pb2.ModerateResponse, _Mapping]] = ..., images: _Optional[_Union[_images_pb2.Images, _Mapping]] = ..., speech: _Optional[_Union[_audio_pb2.Sound, _Mapping]] = ..., transcription: _Optional[_Union[_audio_pb2.Transcription, _Mapping]] = ..., other: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., error: _Optional[_Union[_common_pb2.Failure, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., deliver: _Optional[_Mapping[str, str]] = ..., workflow_id: _Optional[str] = ..., trace_id: _Optional[str] = ..., destinations: _Optional[_Iterable[_Union[Destination, _Mapping]]] = ..., deliveries: _Optional[_Iterable[_Union[Delivery, _Mapping]]] = ..., priority: _Optional[int] = ..., not_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Deliver(_message.Message):
     __slots__ = ("webhook", "nats")
@@ -138,7 +160,7 @@ class Delivery(_message.Message):
     def __init__(self, channel: _Optional[str] = ..., target: _Optional[str] = ..., number: _Optional[int] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., outcome: _Optional[str] = ..., status: _Optional[int] = ..., code: _Optional[str] = ..., message: _Optional[str] = ..., next_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., by_hand: _Optional[bool] = ..., took_ms: _Optional[float] = ...) -> None: ...
 
 class JobsServiceCreateRequest(_message.Message):
-    __slots__ = ("chat", "deadline", "metadata", "deliver", "priority", "not_before", "wait", "stream")
+    __slots__ = ("chat", "complete", "embed", "rerank", "moderate", "generate_images", "edit_images", "vary_images", "speech", "transcribe", "translate", "deadline", "metadata", "deliver", "priority", "not_before", "wait", "stream")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -147,6 +169,16 @@ class JobsServiceCreateRequest(_message.Message):
         value: str
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     CHAT_FIELD_NUMBER: _ClassVar[int]
+    COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    EMBED_FIELD_NUMBER: _ClassVar[int]
+    RERANK_FIELD_NUMBER: _ClassVar[int]
+    MODERATE_FIELD_NUMBER: _ClassVar[int]
+    GENERATE_IMAGES_FIELD_NUMBER: _ClassVar[int]
+    EDIT_IMAGES_FIELD_NUMBER: _ClassVar[int]
+    VARY_IMAGES_FIELD_NUMBER: _ClassVar[int]
+    SPEECH_FIELD_NUMBER: _ClassVar[int]
+    TRANSCRIBE_FIELD_NUMBER: _ClassVar[int]
+    TRANSLATE_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
     DELIVER_FIELD_NUMBER: _ClassVar[int]
@@ -155,6 +187,16 @@ class JobsServiceCreateRequest(_message.Message):
     WAIT_FIELD_NUMBER: _ClassVar[int]
     STREAM_FIELD_NUMBER: _ClassVar[int]
     chat: _inference_pb2.ChatRequest
+    complete: _completions_pb2.CompleteRequest
+    embed: _embeddings_pb2.EmbedRequest
+    rerank: _rerank_pb2.RerankRequest
+    moderate: _moderations_pb2.ModerateRequest
+    generate_images: _images_pb2.GenerateImagesRequest
+    edit_images: _images_pb2.EditImagesRequest
+    vary_images: _images_pb2.VaryImagesRequest
+    speech: _audio_pb2.SpeechRequest
+    transcribe: _audio_pb2.Recording
+    translate: _audio_pb2.Recording
     deadline: _duration_pb2.Duration
     metadata: _containers.ScalarMap[str, str]
     deliver: Deliver
@@ -162,7 +204,7 @@ class JobsServiceCreateRequest(_message.Message):
     not_before: _timestamp_pb2.Timestamp
     wait: _duration_pb2.Duration
     stream: bool
-    def __init__(self, chat: _Optional[_Union[_inference_pb2.ChatRequest, _Mapping]] = ..., deadline: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., deliver: _Optional[_Union[Deliver, _Mapping]] = ..., priority: _Optional[int] = ..., not_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., stream: _Optional[bool] = ...) -> None: ...
+    def __init__(self, chat: _Optional[_Union[_inference_pb2.ChatRequest, _Mapping]] = ..., complete: _Optional[_Union[_completions_pb2.CompleteRequest, _Mapping]] = ..., embed: _Optional[_Union[_embeddings_pb2.EmbedRequest, _Mapping]] = ..., rerank: _Optional[_Union[_rerank_pb2.RerankRequest, _Mapping]] = ..., moderate: _Optional[_Union[_moderations_pb2.ModerateRequest, _Mapping]] = ..., generate_images: _Optional[_Union[_images_pb2.GenerateImagesRequest, _Mapping]] = ..., edit_images: _Optional[_Union[_images_pb2.EditImagesRequest, _Mapping]] = ..., vary_images: _Optional[_Union[_images_pb2.VaryImagesRequest, _Mapping]] = ..., speech: _Optional[_Union[_audio_pb2.SpeechRequest, _Mapping]] = ..., transcribe: _Optional[_Union[_audio_pb2.Recording, _Mapping]] = ..., translate: _Optional[_Union[_audio_pb2.Recording, _Mapping]] = ..., deadline: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., deliver: _Optional[_Union[Deliver, _Mapping]] = ..., priority: _Optional[int] = ..., not_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., stream: _Optional[bool] = ...) -> None: ...
 
 class JobsServiceCreateResponse(_message.Message):
     __slots__ = ("job",)
@@ -189,10 +231,26 @@ class JobsServiceGetResultRequest(_message.Message):
     def __init__(self, id: _Optional[str] = ...) -> None: ...
 
 class JobsServiceGetResultResponse(_message.Message):
-    __slots__ = ("chat",)
+    __slots__ = ("chat", "complete", "embed", "rerank", "moderate", "images", "speech", "transcription", "other")
     CHAT_FIELD_NUMBER: _ClassVar[int]
+    COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    EMBED_FIELD_NUMBER: _ClassVar[int]
+    RERANK_FIELD_NUMBER: _ClassVar[int]
+    MODERATE_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    SPEECH_FIELD_NUMBER: _ClassVar[int]
+    TRANSCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    OTHER_FIELD_NUMBER: _ClassVar[int]
     chat: _inference_pb2.ChatResponse
-    def __init__(self, chat: _Optional[_Union[_inference_pb2.ChatResponse, _Mapping]] = ...) -> None: ...
+    complete: _completions_pb2.CompleteResponse
+    embed: _embeddings_pb2.EmbedResponse
+    rerank: _rerank_pb2.RerankResponse
+    moderate: _moderations_pb2.ModerateResponse
+    images: _images_pb2.Images
+    speech: _audio_pb2.Sound
+    transcription: _audio_pb2.Transcription
+    other: _struct_pb2.Struct
+    def __init__(self, chat: _Optional[_Union[_inference_pb2.ChatResponse, _Mapping]] = ..., complete: _Optional[_Union[_completions_pb2.CompleteResponse, _Mapping]] = ..., embed: _Optional[_Union[_embeddings_pb2.EmbedResponse, _Mapping]] = ..., rerank: _Optional[_Union[_rerank_pb2.RerankResponse, _Mapping]] = ..., moderate: _Optional[_Union[_moderations_pb2.ModerateResponse, _Mapping]] = ..., images: _Optional[_Union[_images_pb2.Images, _Mapping]] = ..., speech: _Optional[_Union[_audio_pb2.Sound, _Mapping]] = ..., transcription: _Optional[_Union[_audio_pb2.Transcription, _Mapping]] = ..., other: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
 
 class JobsServiceDeleteRequest(_message.Message):
     __slots__ = ("id",)

@@ -42,7 +42,9 @@ async def read_out(call):
 async def failure_of(call):
     """How a call fails: its status code, and its rich details by their names."""
     with pytest.raises(grpc.aio.AioRpcError) as failed:
-        await (call if isinstance(call, grpc.aio.UnaryUnaryCall) else read_out(call))
+        await (
+            call if isinstance(call, grpc.aio.UnaryUnaryCall | grpc.aio.StreamUnaryCall) else read_out(call)
+        )
     status = await rich_status.from_call(call)
     assert status is not None, failed.value
     details = {}

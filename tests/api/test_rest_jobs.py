@@ -43,6 +43,7 @@ _FIELDS = {
     "usage",
     "cost_usd",
     "result",
+    "result_url",
     "error",
     "deliver",
     "deliveries",

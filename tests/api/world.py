@@ -14,10 +14,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
-import msgspec
 from temporalio.testing import ActivityEnvironment
 
 from activities.batches import BatchActivities
+from activities.inference import opened
 from activities.prices import End, PriceActivities, Reprice, Step
 from activities.simulations import Health, Simulate, SimulationActivities
 from api.rpc.server import build_server
@@ -64,7 +64,7 @@ from gateway.live.breakers import policy_of
 from gateway.live.vitals import Vitals
 from gateway.prices import PriceTable
 from gateway.providers.catalogue import open_provider
-from gateway.providers.ports import CallTimeouts, Provider
+from gateway.providers.ports import JSON, CallTimeouts, Provider
 from gateway.published import Unpublished
 from gateway.recorder import Recorder
 from gateway.responses import ResponseKeeper
@@ -208,12 +208,17 @@ class Engine:
                 break
             number = len(attempts) + 1
             await self._store.claims.claim(request.id, number, "test")
-            body = msgspec.json.decode(request.body, type=dict[str, msgspec.Raw])
-            wanted = Try(request, body, number, choice)
+            body, files = opened(request)
+            wanted = Try(request, body, number, choice, files=files)
             made = await self._calls.make(wanted, f"test {number}")
             attempt, reply = made.attempt, made.reply
             cancelled = attempt.outcome == "cancelled"
-            await self._store.claims.answer(request.id, attempt, None if reply is None else reply.body)
+            await self._store.claims.answer(
+                request.id,
+                attempt,
+                None if reply is None else reply.body,
+                JSON if reply is None else reply.media_type,
+            )
             await self._calls.tell(wanted, made)
             made.leave()
             attempts = (*attempts, attempt)
@@ -264,6 +269,9 @@ def registry(*more: Model) -> Registry:
         a_model("one-call", upstream_model="scripted-ok?latency_ms=300", limits=ModelLimits(concurrency=1)),
         a_model("vectors", kind=Kind.EMBEDDING),
         a_model("ranker", kind=Kind.RERANK),
+        a_model("painter", kind=Kind.IMAGE),
+        a_model("speaker", kind=Kind.SPEECH),
+        a_model("listener", kind=Kind.TRANSCRIPTION),
         a_model("judge", kind=Kind.MODERATION),
         a_model("scarce", limits=ModelLimits(requests_per_minute=2)),
         assistant=("down", "good"),

@@ -14,7 +14,8 @@ from gateway.domain import errors
 from gateway.domain.inference import Usage
 from gateway.domain.operations import Operation
 from gateway.providers.catalogue import open_provider
-from gateway.providers.ports import Call, Provider
+from gateway.providers.ports import Attachment, Call, Provider
+from gateway.providers.scripted.media import png, wav
 from gateway.settings import Providers
 from tests.contracts.upstreams import Served, call, failing, saying, served, sized
 
@@ -129,3 +130,96 @@ async def test_what_a_reranker_used_is_found_wherever_it_says_it(name: str, said
         assert reply.usage == usage
         assert server.requests[0].startswith(b"POST /v1/rerank ")
     await provider.close()
+
+
+# ---- pictures and sounds -----------------------------------------------------------------------------------------
+SOUND = wav(b"\0\xff\r\n" * 4000)
+RECORDING = Attachment("file", 'talk "1".wav', "audio/wav", SOUND)
+
+
+async def test_a_recording_goes_out_as_a_form_and_its_text_comes_back(bench: Bench):
+    fields: dict[str, Any] = {
+        "language": "en",
+        "temperature": 0.5,
+        "include[]": ["logprobs"],
+        "file": {"filename": "x"},
+    }
+    asked = replace(bench.asked(Operation.TRANSCRIPTIONS, **fields), files=(RECORDING,))
+    reply = await bench.provider.complete(asked)
+    said = msgspec.json.decode(reply.body)
+    assert said["text"] == f"heard {len(SOUND)} bytes of talk %221%22.wav"
+    assert reply.usage == Usage(seconds=2.0)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kind"), [("text", "text/plain"), ("srt", "text/plain"), ("vtt", "text/vtt")]
+)
+async def test_what_is_no_json_says_what_it_is(bench: Bench, wanted: str, kind: str):
+    asked = replace(bench.asked(Operation.TRANSLATIONS, response_format=wanted), files=(RECORDING,))
+    reply = await bench.provider.complete(asked)
+    assert reply.media_type == kind
+    assert reply.text == reply.body.decode()
+
+
+async def test_a_transcription_streams_to_its_end(bench: Bench):
+    asked = replace(bench.asked(Operation.TRANSCRIPTIONS, stream=True), files=(RECORDING,))
+    events = [event async for event in bench.provider.stream(asked)]
+    assert "".join(event.text for event in events).startswith("heard")
+    assert (events[-1].finish_reason, events[-1].usage) == ("stop", Usage(seconds=2.0))
+
+
+async def test_images_are_counted_and_stream_with_their_names(bench: Bench):
+    asked = bench.asked(Operation.IMAGE_GENERATIONS, prompt="a red apple", n=3)
+    assert (await bench.provider.complete(asked)).usage == Usage(input=3, output=60, images=3)
+    streamed = bench.asked(Operation.IMAGE_GENERATIONS, prompt="x", stream=True, partial_images=1)
+    events = [event async for event in bench.provider.stream(streamed)]
+    assert [event.name for event in events] == [
+        "image_generation.partial_image",
+        "image_generation.completed",
+    ]
+    assert [event.usage for event in events] == [None, Usage(input=1, output=20, images=1)]
+
+
+async def test_edits_go_out_as_a_form_with_files_and_as_json_without(bench: Bench):
+    picture = Attachment("image", "a.png", "image/png", png("given"))
+    asked = bench.asked(Operation.IMAGE_EDITS, prompt="greener", image={"filename": "a.png"})
+    reply = await bench.provider.complete(replace(asked, files=(picture,)))
+    assert reply.usage == Usage(input=11, output=20, image_input=10, images=1)
+    by_address = bench.asked(Operation.IMAGE_EDITS, prompt="x", images=[{"image_url": "https://e.org/a.png"}])
+    assert (await bench.provider.complete(by_address)).usage is not None
+
+
+async def test_sound_is_handed_on_as_bytes_whole_or_in_pieces(bench: Bench):
+    asked = bench.asked(Operation.SPEECH, {"chunk_interval_ms": 20}, input="one two three", voice="a")
+    reply = await bench.provider.complete(asked)
+    assert (reply.media_type, reply.body[:4]) == ("audio/wav", b"RIFF")
+    events = [event async for event in bench.provider.stream(asked)]
+    assert {event.media_type for event in events} == {"audio/wav"}
+    assert b"".join(event.data for event in events) == reply.body
+
+
+async def test_speech_as_events_ends_with_its_usage(bench: Bench):
+    asked = bench.asked(Operation.SPEECH, input="one two", voice="a", stream_format="sse")
+    events = [event async for event in bench.provider.stream(asked)]
+    assert events[0].media_type == "text/event-stream"
+    assert events[-1].usage == Usage(input=2, output=2)
+
+
+@pytest.mark.parametrize("operation", [Operation.SPEECH, Operation.TRANSCRIPTIONS, Operation.IMAGE_EDITS])
+@pytest.mark.parametrize(
+    ("failure", "error"),
+    [
+        ("status:429", errors.UpstreamRateLimited),
+        ("content-filter", errors.ContentFiltered),
+        ("html", errors.UpstreamMalformed),
+        ("error-reply", errors.UpstreamUnavailable),
+        ("reset", errors.UpstreamUnavailable),
+    ],
+)
+async def test_media_fail_as_all_else_does(
+    bench: Bench, operation: Operation, failure: str, error: type[errors.GatewayError]
+):
+    files = () if operation is Operation.SPEECH else (RECORDING,)
+    asked = replace(bench.asked(operation, {"failure": failure}, input="x", prompt="x"), files=files)
+    raised, _ = await failing(bench.provider, asked, "json")
+    assert type(raised) is error

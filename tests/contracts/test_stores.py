@@ -473,6 +473,17 @@ async def test_the_result_is_the_answer_of_the_attempt_that_succeeded(store):
     assert await store.claims.result(job) == b"second"
 
 
+async def test_an_answer_that_is_no_json_says_what_it_is_and_is_no_result(store):
+    job = new_id()
+    await store.claims.claim(job, 1, "here")
+    assert await store.claims.answer(job, an_attempt(1), b"RIFF\0", "audio/wav")
+    kept = await store.claims.kept(job)
+    assert kept is not None
+    assert (kept.body, kept.media_type) == (b"RIFF\0", "audio/wav")
+    assert await store.claims.result(job) is None
+    assert await store.claims.kept(new_id()) is None
+
+
 async def test_nothing_is_answered_that_was_not_claimed(store):
     assert not await store.claims.answer(new_id(), an_attempt(1), b"x")
 

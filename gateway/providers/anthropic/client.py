@@ -153,7 +153,7 @@ async def _post(
     response = await client.post(
         url,
         cast_to=httpx2.Response,
-        content=sent.content,
+        content=sent.joined,
         options={
             "headers": {**headed, "content-type": sent.media_type},
             "timeout": timeout,

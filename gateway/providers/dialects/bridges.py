@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from gateway.domain.operations import Operation
-from gateway.providers import chat, completions
+from gateway.providers import chat, completions, media
 from gateway.providers.dialects.messages import counting, joined
 from gateway.providers.dialects.messages.carried import MessagesOverChat
 from gateway.providers.dialects.ports import Answers, Bridge
@@ -38,6 +38,10 @@ _ASSEMBLERS: Final[Mapping[Operation, Assembles]] = {
     Operation.RESPONSES: responses.assemble,
     Operation.COMPLETIONS: completions.assemble,
     Operation.MESSAGES: joined.assemble,
+    Operation.IMAGE_EDITS: media.assemble,
+    Operation.IMAGE_GENERATIONS: media.assemble,
+    Operation.SPEECH: media.assemble,
+    Operation.TRANSCRIPTIONS: media.assemble,
 }
 
 

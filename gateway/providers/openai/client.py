@@ -16,8 +16,18 @@ from gateway.domain.registry import Model
 from gateway.domain.secret import Secret
 from gateway.providers.credentials import Credentials
 from gateway.providers.endpoints import NOT_OPENAIS, WIRES
-from gateway.providers.http import FOREIGN, Answer, Deadlines, Pool, address, client_over, refusal, trouble
-from gateway.providers.openai.wire import BASE_URL, headers, judge
+from gateway.providers.http import (
+    FOREIGN,
+    Answer,
+    Deadlines,
+    Pool,
+    address,
+    client_over,
+    post,
+    refusal,
+    trouble,
+)
+from gateway.providers.openai.wire import BASE_URL, form_headers, headers, judge
 from gateway.providers.ports import Call, Event, Reply
 from gateway.providers.wire import Outgoing, Reading, complete, events
 from gateway.settings import Providers
@@ -77,6 +87,12 @@ class OpenAI:
         deadlines = Deadlines.of(call.timeouts)
         secret = self._credentials.secret_of(call.model, BASE_URL)
         sent = WIRES[call.operation].outgoing(call, stream=stream)
+        if not isinstance(sent.content, bytes):
+            # The SDK builds its forms itself, and copies the files to do so.
+            url = address(call.model.base_url or BASE_URL, call.operation.path)
+            headed = form_headers(call, secret, sent.media_type)
+            answer = await post(self._pool, url, headed, sent.content, deadlines)
+            return answer, Reading(self._limit, judge, secret)
         client = self._client(str(address(call.model.base_url or BASE_URL, "")), secret)
         refused: httpx2.Response | None = None
         try:
@@ -118,7 +134,7 @@ async def _post(
     response = await client.post(
         f"/{call.operation.path}",
         cast_to=httpx2.Response,
-        content=sent.content,
+        content=sent.joined,
         options={
             "headers": {**headed, "content-type": sent.media_type},
             "timeout": timeout,

@@ -8,6 +8,7 @@ from openai import Omit
 
 from gateway.domain.errors import ContentFiltered, GatewayError
 from gateway.domain.secret import Secret
+from gateway.providers.headers import outgoing
 from gateway.providers.http import Complaint
 from gateway.providers.ports import Call
 
@@ -28,4 +29,12 @@ def headers(call: Call, secret: Secret | None) -> dict[str, str | Omit]:
         sent.pop("authorization", None)
     elif "authorization" not in sent:
         sent["authorization"] = Omit()
+    return sent
+
+
+def form_headers(call: Call, secret: Secret | None, media_type: str) -> dict[str, str]:
+    """The headers of a form, which goes out without the SDK."""
+    sent = outgoing(call, media_type)
+    if secret is not None:
+        sent["authorization"] = f"Bearer {secret.reveal()}"
     return sent

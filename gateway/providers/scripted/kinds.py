@@ -10,7 +10,7 @@ import base64
 import re
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from hashlib import sha256
 from math import sqrt
 from typing import Any, Final
@@ -18,20 +18,21 @@ from typing import Any, Final
 import msgspec
 from typing_extensions import override
 
-from gateway.providers.scripted.dialect import ID, Asked, ChatCompletions, Unreadable, pieces
+from gateway.providers.scripted.dialect import ID, JSON, Asked, ChatCompletions, Unreadable, pieces
+from gateway.providers.scripted.media import (
+    CREATED,
+    Fields,
+    Spoken,
+    Upload,
+    form_of,
+    images,
+    speech,
+    transcription,
+    used,
+)
 from gateway.providers.scripted.script import Script
 
-CREATED: Final = 1_767_225_600
 DIMENSIONS: Final = 8
-Fields = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Spoken:
-    """An answer: whole, or as `events` if it is streamed."""
-
-    body: bytes
-    events: tuple[bytes, ...] = ()
 
 
 def known(url: bytes) -> bool:
@@ -54,9 +55,29 @@ class OfKind(ChatCompletions):
 
     @override
     def read(self, url: bytes, headers: Mapping[bytes, bytes], body: bytes) -> tuple[Asked, Script | None]:
+        kind = headers.get(b"content-type", b"")
+        if kind.startswith(b"multipart/form-data"):
+            self._fields = form_of(kind, body)
+            body = msgspec.json.encode({n: v for n, v in self._fields.items() if not isinstance(v, Upload)})
         asked, own = super().read(url, headers, body)
-        self._fields = msgspec.json.decode(body, type=dict[str, Any])
-        return asked, own
+        self._fields = self._fields or msgspec.json.decode(body, type=dict[str, Any])
+        # Speech is a stream whether it is asked for or not.
+        return replace(asked, stream=asked.stream or self._answer is speech), own
+
+    @property
+    def kind(self) -> bytes:
+        """What a whole answer is."""
+        return JSON if self._spoken is None else self._spoken.kind
+
+    @property
+    @override
+    def event_stream(self) -> bytes:
+        return super().event_stream if self._spoken is None or self._spoken.framed else self._spoken.kind
+
+    @property
+    @override
+    def done(self) -> tuple[bytes, ...]:
+        return super().done if self._spoken is None else self._spoken.end
 
     def answer(self, script: Script) -> Spoken:
         """The answer. Raises Unreadable."""
@@ -78,13 +99,6 @@ class OfKind(ChatCompletions):
     @override
     def unfinished(self, events: list[bytes]) -> list[bytes]:
         return super().unfinished(events) or events[:-1]
-
-
-def used(script: Script, usage: dict[str, object]) -> dict[str, object]:
-    """The usage of an answer as a field of it, as the script has it."""
-    if isinstance(script.usage, str):
-        return {}
-    return {"usage": usage if script.usage is None else script.usage}
 
 
 def _tokens(text: str) -> int:
@@ -233,6 +247,12 @@ def _json(value: object) -> Spoken:
 
 
 _ANSWERS: Final[Mapping[str, Callable[[Fields, Script], Spoken]]] = {
+    "audio/speech": speech,
+    "audio/transcriptions": transcription,
+    "audio/translations": transcription,
+    "images/edits": images,
+    "images/generations": images,
+    "images/variations": images,
     "completions": _completions,
     "embeddings": _embeddings,
     "moderations": _moderations,

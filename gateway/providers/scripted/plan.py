@@ -61,7 +61,8 @@ def plan_of(script: Script, asked: Asked, dialect: Dialect = OPENAI) -> Plan:
     if script.failure in _SILENT:
         return Plan(0, (_SILENT[script.failure],), latency=latency)
     if asked.stream and script.failure not in _UNSTREAMED:
-        return Plan(200, _stream(script, asked, dialect), None, dialect.event_stream, headers, latency)
+        steps = _stream(script, asked, dialect)  # before the content type, which may depend on the answer
+        return Plan(200, steps, None, dialect.event_stream, headers, latency)
     kind = JSON
     match script.failure:
         case "html":
@@ -146,7 +147,7 @@ def _ended(steps: tuple[bytes | float, ...], end: End | None) -> tuple[bytes | f
 
 def _stream(script: Script, asked: Asked, dialect: Dialect) -> tuple[bytes | float | End, ...]:
     chunks = dialect.events(script, asked)
-    done = dialect.done if script.done else ()
+    done = dialect.done if script.done else ()  # of the events that have just been made
     head, rest = chunks[: script.after], chunks[script.after :]
     after = rest[0] if rest else chunks[-1]
     sent, end = [*chunks, *done], None

@@ -6,13 +6,13 @@ import asyncio
 from collections import Counter
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import msgspec
 
 from gateway.providers.scripted import kinds
-from gateway.providers.scripted.dialect import OPENAI, Dialect, Unreadable
+from gateway.providers.scripted.dialect import JSON, OPENAI, Dialect, Unreadable
 from gateway.providers.scripted.messages import MESSAGES
 from gateway.providers.scripted.plan import Plan, plan_of
 from gateway.providers.scripted.responses import RESPONSES
@@ -94,7 +94,6 @@ class Upstream:
         self, headers: Mapping[bytes, bytes], body: bytes, known: Script | None = None, url: bytes = b""
     ) -> Plan:
         """Count a call and say how it is answered; `known` is the script where the body does not bring its own."""
-        of_kind = self.dialect is OPENAI and kinds.known(url)
         dialect = self.speaking(url)
         try:
             asked, own = dialect.read(url, headers, body)
@@ -120,13 +119,18 @@ class Upstream:
                 return self.refused(404, message, "invalid_request_error", "model_not_found", dialect)
         if script.fail_first and self.calls[asked.model] > script.fail_first:
             script = msgspec.structs.replace(script, failure=None, fail_first=0)
+        if isinstance(dialect, kinds.OfKind):
+            try:
+                plan = plan_of(script, asked, dialect)
+            except Unreadable as error:
+                return self.refused(400, str(error), "invalid_request_error", None, dialect)
+            # Which of many an answer is, is known only when it is made; complaints are JSON all the same.
+            told = plan.kind == JSON and plan.status == 200 and script.failure != "error-reply"
+            return replace(plan, kind=dialect.kind) if told else plan
         # Scripts that carry mappings cannot be hashed: those are planned anew for each call.
-        if not of_kind and script.usage is None and script.error is None:
+        if script.usage is None and script.error is None:
             return _planned(script, asked, dialect)
-        try:
-            return plan_of(script, asked, dialect)
-        except Unreadable as error:
-            return self.refused(400, str(error), "invalid_request_error", None, dialect)
+        return plan_of(script, asked, dialect)
 
     def speaking(self, url: bytes) -> Dialect:
         """The dialect at this target: the server's own, and beside chat OpenAI's others and Anthropic's."""

@@ -29,7 +29,16 @@ from gateway.storage.memory.simulations import MemorySimulations
 from gateway.storage.memory.streams import MemoryStreamLog
 from gateway.storage.memory.usage import MemoryRollups
 from gateway.storage.paging import filed_at, no_such_page, page_of
-from gateway.storage.ports import Entry, JobFilter, Page, Record, RequestFilter, Span
+from gateway.storage.ports import (
+    JSON,
+    Entry,
+    JobFilter,
+    KeptAnswer,
+    Page,
+    Record,
+    RequestFilter,
+    Span,
+)
 from gateway.storage.text import storable
 
 _ZERO = Decimal(0)
@@ -266,6 +275,7 @@ class _Claim:
     attempt: Attempt | None = None
     body: bytes | None = None
     given_up: bool = False
+    media_type: str = JSON
 
 
 class MemoryClaims:
@@ -285,13 +295,15 @@ class MemoryClaims:
             raise Interrupted
         return known.attempt
 
-    async def answer(self, request_id: str, attempt: Attempt, body: bytes | None) -> bool:
+    async def answer(
+        self, request_id: str, attempt: Attempt, body: bytes | None, media_type: str = JSON
+    ) -> bool:
         """Keep what came of a claimed attempt; False if it was given up meanwhile, or never claimed."""
         known = self._claims.get((request_id, attempt.number))
         if known is None or known.given_up:
             return False
         if known.attempt is None:
-            known.attempt, known.body = attempt, body
+            known.attempt, known.body, known.media_type = attempt, body, media_type
         return True
 
     async def give_up(self, request_id: str, number: int) -> Attempt | None:
@@ -307,14 +319,19 @@ class MemoryClaims:
             del self._claims[key]
         return len(old)
 
-    async def result(self, request_id: str) -> bytes | None:
+    async def kept(self, request_id: str) -> KeptAnswer | None:
         """The answer of the attempt that succeeded."""
-        answers = [
-            (number, claim.body)
+        answers = {
+            number: KeptAnswer(claim.body, claim.media_type)
             for (request, number), claim in self._claims.items()
             if request == request_id and claim.body is not None
-        ]
-        return max(answers)[1] if answers else None
+        }
+        return answers[max(answers)] if answers else None
+
+    async def result(self, request_id: str) -> bytes | None:
+        """The same, if it is JSON."""
+        found = await self.kept(request_id)
+        return None if found is None or found.media_type != JSON else found.body
 
     async def forget(self, request_id: str) -> None:
         """Delete what is kept of a request."""

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Protocol
+from typing import Final, Protocol
 
 from gateway.domain.identity import Budget, Caller, Key, Right
 from gateway.domain.inference import Attempt, InferenceRequest, Settlement, Status
@@ -45,6 +45,7 @@ from gateway.storage.ports.streams import Line, StreamLog, Tail
 from gateway.storage.ports.usage import Rollups
 
 __all__ = [
+    "JSON",
     "Audit",
     "BatchLine",
     "Batches",
@@ -71,6 +72,7 @@ __all__ = [
     "Item",
     "JobFilter",
     "Jobs",
+    "KeptAnswer",
     "KeptResponse",
     "KeyClaim",
     "KeyHeld",
@@ -241,6 +243,17 @@ class Jobs(Protocol):
         ...
 
 
+JSON: Final = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    """An answer that was kept for a job, and what it is."""
+
+    body: bytes
+    media_type: str = JSON
+
+
 class Claims(Protocol):
     """What keeps a job's model call from being paid twice: a claim before the call, the answer after it."""
 
@@ -251,8 +264,10 @@ class Claims(Protocol):
         """
         ...
 
-    async def answer(self, request_id: str, attempt: Attempt, body: bytes | None) -> bool:
-        """Keep what came of a claimed attempt (`body` only for an answer).
+    async def answer(
+        self, request_id: str, attempt: Attempt, body: bytes | None, media_type: str = JSON
+    ) -> bool:
+        """Keep what came of a claimed attempt (`body` only for an answer, and what that is).
 
         False if it was given up meanwhile, or never claimed; the first of two answers stays.
         """
@@ -265,8 +280,12 @@ class Claims(Protocol):
         """
         ...
 
-    async def result(self, request_id: str) -> bytes | None:
+    async def kept(self, request_id: str) -> KeptAnswer | None:
         """The answer of the attempt that succeeded."""
+        ...
+
+    async def result(self, request_id: str) -> bytes | None:
+        """The same, if it is JSON."""
         ...
 
     async def forget(self, request_id: str) -> None:

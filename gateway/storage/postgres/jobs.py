@@ -15,7 +15,7 @@ from gateway.domain.inference import Attempt
 from gateway.domain.jobs import Job
 from gateway.ids import parse_id
 from gateway.storage.paging import no_such_page, page_of
-from gateway.storage.ports import JobFilter, Page
+from gateway.storage.ports import JSON, JobFilter, KeptAnswer, Page
 from gateway.storage.postgres.database import Database
 from gateway.storage.postgres.named import Q
 from gateway.storage.postgres.rows import job_of, job_row
@@ -103,13 +103,16 @@ class PostgresClaims:
             raise Interrupted
         return None
 
-    async def answer(self, request_id: str, attempt: Attempt, body: bytes | None) -> bool:
+    async def answer(
+        self, request_id: str, attempt: Attempt, body: bytes | None, media_type: str = JSON
+    ) -> bool:
         """Keep what came of a claimed attempt; False if it was given up meanwhile, or never claimed."""
         params = {
             "request_id": request_id,
             "number": attempt.number,
             "attempt": storable_json(attempt),
             "answer": body,
+            "media_type": None if body is None or media_type == JSON else storable(media_type),
         }
         return await self._database.row(Q.claims.answer, params) is not None
 
@@ -120,11 +123,16 @@ class PostgresClaims:
         )
         return None if row is None or row["attempt"] is None else msgspec.convert(row["attempt"], Attempt)
 
-    async def result(self, request_id: str) -> bytes | None:
+    async def kept(self, request_id: str) -> KeptAnswer | None:
         """The answer of the attempt that succeeded."""
         uuid = parse_id(request_id)
         row = None if uuid is None else await self._database.row(Q.claims.result, {"request_id": uuid})
-        return None if row is None else row["answer"]
+        return None if row is None else KeptAnswer(row["answer"], row["media_type"] or JSON)
+
+    async def result(self, request_id: str) -> bytes | None:
+        """The same, if it is JSON."""
+        found = await self.kept(request_id)
+        return None if found is None or found.media_type != JSON else found.body
 
     async def forget(self, request_id: str) -> None:
         """Delete what is kept of a request."""

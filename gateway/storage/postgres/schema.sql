@@ -235,6 +235,7 @@ CREATE INDEX jobs_caller ON jobs (caller, created_at, id);
 CREATE INDEX jobs_status ON jobs (status, created_at, id);
 
 -- What keeps a job's model call from being paid twice. `token` tells one call of `claim` from another by the same holder.
+-- `media_type` is what the answer is; none is JSON.
 CREATE TABLE claims (
     request_id uuid NOT NULL,
     number     integer NOT NULL CHECK (number >= 0),
@@ -245,6 +246,7 @@ CREATE TABLE claims (
     answer     bytea,
     claimed_at timestamptz NOT NULL DEFAULT now(),
     ended_at   timestamptz,
+    media_type text,
     PRIMARY KEY (request_id, number),
     CHECK ((state = 'answered') = (attempt IS NOT NULL))
 );

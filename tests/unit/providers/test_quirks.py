@@ -29,7 +29,7 @@ def asked(flavour: str, **fields: Any) -> tuple[dict[str, Any], tuple[str, ...]]
     made = call(body=msgspec.json.encode({"messages": [{"role": "user", "content": "Hi"}], **fields}))
     sent, dropped = fitted(made, QUIRKS[flavour])
     outgoing = server_of({"flavour": flavour}).wires[Operation.CHAT].outgoing(sent, stream=True)
-    return json.loads(outgoing.content), dropped
+    return json.loads(outgoing.joined), dropped
 
 
 def chunk(flavour: str, **fields: Any):

@@ -13,6 +13,7 @@ UPDATE claims SET
     state = 'answered',
     attempt = coalesce(attempt, %(attempt)s),
     answer = CASE state WHEN 'claimed' THEN %(answer)b ELSE answer END,
+    media_type = CASE state WHEN 'claimed' THEN %(media_type)s ELSE media_type END,
     ended_at = coalesce(ended_at, now())
  WHERE request_id = %(request_id)s AND number = %(number)s AND state <> 'given_up'
 RETURNING true AS kept;
@@ -28,8 +29,8 @@ ON CONFLICT (request_id, number) DO UPDATE SET
 RETURNING attempt;
 
 -- name: result
--- The answer of the attempt that succeeded.
-SELECT answer FROM claims
+-- The answer of the attempt that succeeded, and what it is.
+SELECT answer, media_type FROM claims
  WHERE request_id = %(request_id)s AND answer IS NOT NULL
  ORDER BY number DESC
  LIMIT 1;

@@ -115,9 +115,9 @@ def test_on_the_wire_stand_the_models_own_name_and_whether_it_streams():
     call = Call(
         Kind.CHAT, model, body(stream=True, stream_options={}), TIMEOUTS, operation=Operation.RESPONSES
     )
-    whole = msgspec.json.decode(WIRE.outgoing(call, stream=False).content)
+    whole = msgspec.json.decode(WIRE.outgoing(call, stream=False).joined)
     assert whole == {"model": "gpt-up", "input": "hi"}
-    assert msgspec.json.decode(WIRE.outgoing(call, stream=True).content)["stream"] is True
+    assert msgspec.json.decode(WIRE.outgoing(call, stream=True).joined)["stream"] is True
 
 
 # ---- what comes back ---------------------------------------------------------------------------------------------
