@@ -7,6 +7,8 @@ from datetime import datetime
 
 from temporalio import activity
 
+from gateway import telemetry
+from gateway.domain.errors import StorageUnavailable
 from gateway.domain.inference import InferenceRequest, Settlement
 from gateway.domain.jobs import Job
 from gateway.domain.limits import Throttle
@@ -79,7 +81,16 @@ class RequestActivities:
             before = await self._recorder.settlement(record.settlement.request_id)
             return Recorded(before is not None, before)
         settled = await self._recorder.record(request, record.settlement)
-        await self._responses.settle(request, settled)
         if settled is record.settlement:
             self._limiter.settle(record.throttles, settled.usage)
+        await self._end_response(request, settled)
         return Recorded(done=True, before=None if settled is record.settlement else settled)
+
+    async def _end_response(self, request: InferenceRequest, settled: Settlement) -> None:
+        """End what is kept of a response. The books are written: a bug here must not hold up the workflow for ever."""
+        try:
+            await self._responses.settle(request, settled)
+        except StorageUnavailable:
+            raise  # it is tried again
+        except Exception:  # noqa: BLE001  as above
+            telemetry.log.exception("response_not_settled", request_id=settled.request_id)

@@ -8,10 +8,11 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from gateway.domain.errors import Abandoned
+from gateway.domain.errors import Abandoned, ResponseNotFound
 from gateway.domain.inference import Failure, InferenceRequest, Mode, Settlement, Status
 from gateway.domain.operations import Operation
 from gateway.providers.dialects.responses.own import item_id
+from gateway.ring import Unreadable
 from gateway.seal import Seal
 from gateway.settings import ResponsesSettings
 from gateway.storage.ports import Claims, Item, KeptResponse, Line, Responses, StreamLog
@@ -54,20 +55,26 @@ class ResponseKeeper:
         return datetime.now(UTC) + self._settings.retention
 
     def opened(self, kept: KeptResponse) -> dict[str, Any]:
-        """A kept response."""
-        return msgspec.json.decode(self._seal.open(kept.body))
+        """A kept response. Raises ResponseNotFound where its key is no longer in the ring."""
+        return msgspec.json.decode(self._unsealed(kept.body))
 
     def items(self, items: Sequence[Mapping[str, Any]]) -> tuple[Item, ...]:
         """Items as they are kept."""
         return tuple(Item(str(item["id"]), self._seal.seal(msgspec.json.encode(item))) for item in items)
 
     def unpacked(self, item: Item) -> bytes:
-        """The JSON of a kept item."""
-        return self._seal.open(item.data)
+        """The JSON of a kept item. Raises ResponseNotFound where its key is no longer in the ring."""
+        return self._unsealed(item.data)
 
     def item(self, item: Item) -> dict[str, Any]:
         """A kept item."""
         return msgspec.json.decode(self.unpacked(item))
+
+    def _unsealed(self, sealed: bytes) -> bytes:
+        try:
+            return self._seal.open(sealed)
+        except Unreadable as e:
+            raise ResponseNotFound("What was kept of this response can no longer be read.") from e
 
     async def keep(
         self,
