@@ -89,6 +89,7 @@ def _error(failure: Failure | None) -> dict[str, Any] | None:
 
 def _is_json(result: bytes) -> bool:
     try:
+        result.decode()  # what stays raw is not looked at for its letters
         msgspec.json.decode(result, type=msgspec.Raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False

@@ -254,8 +254,9 @@ async def test_every_end_is_told(there, status):
     assert b"secret" not in body, "what an upstream said is for operators"
 
 
-async def test_a_result_that_is_no_json_is_linked_to(there):
-    await there.tell(an_event(result=b"\xff\xfb\x90audio"))
+@pytest.mark.parametrize("result", [b"\xff\xfb\x90audio", b'{"text": "\xff"}', b"{", b""])
+async def test_a_result_that_is_no_json_is_linked_to(there, result):
+    await there.tell(an_event(result=result))
     ((_, body),) = await there.arrived()
     data = json.loads(body)["data"]
     assert "result" not in data

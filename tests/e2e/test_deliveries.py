@@ -117,6 +117,7 @@ def test_a_job_tells_its_caller_by_webhook_and_by_nats(agent: Person, stack: Sta
     assert message.data == body, "the same bytes on every channel"
 
 
+@pytest.mark.slow
 def test_a_chat_tells_of_its_end_with_a_secret_of_the_caller_s_own(
     neighbour: Person, stack: Stack, hook: Hook
 ):
@@ -187,6 +188,7 @@ def test_while_nats_is_away_nothing_is_lost(agent: Person, stack: Stack):
     assert [m.headers["Nats-Msg-Id"] for m in arrived] == ["evt_" + job["id"].replace("-", "")]
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_while_it_tells_leaves_it_to_the_next(agent: Person, stack: Stack, hook: Hook):
     hook.hangs.set()
     made = agent.hand_over("ok", deliver={"webhook": {"url": hook.url, "secret": SECRET}})
