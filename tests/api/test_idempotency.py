@@ -254,6 +254,7 @@ async def test_without_a_database_nothing_is_called(doors):
     assert (await doors.rest.chat(body())).status_code == 200  # which needs none
 
 
+@pytest.mark.slow
 async def test_a_database_that_goes_away_before_the_answer_is_kept_keeps_it_when_it_is_back(doors):
     keys = Faltering()
     keep_keys_in(doors, keys)

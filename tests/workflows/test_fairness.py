@@ -8,6 +8,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from gateway.domain.inference import InferenceRequest, Status
 from gateway.settings import Settings
 from gateway.settings import Worker as WorkerSettings
@@ -59,6 +61,7 @@ async def order(process: Process, requests: list[InferenceRequest]) -> list[str]
     return [each.request_id for each in sorted(settled, key=lambda each: each.attempts[0].started_at)]
 
 
+@pytest.mark.slow
 async def test_a_caller_who_floods_the_queue_does_not_starve_another(temporal_address: str):
     async with one_hand(temporal_address, "fairness-flood") as (process, engine, settings):
         flood = [a_call(caller="flooding") for _ in range(40)]
