@@ -284,7 +284,10 @@ class Answered:
             raise wire.complained(data, self.secret, otherwise)
         if answer.prompt_feedback is not None and answer.prompt_feedback.block_reason:
             raise errors.ContentFiltered(detail=said(data, self.secret), status=200)
-        if otherwise is errors.UpstreamUnavailable or answer.usage_metadata is None:
+        told = answer.usage_metadata is not None or answer.response_id is not None
+        if (
+            otherwise is errors.UpstreamUnavailable or not told
+        ):  # a stream may say so much beside its candidates
             raise errors.UpstreamMalformed(
                 detail=f"an answer without candidates: {said(data, self.secret)}", status=200
             )

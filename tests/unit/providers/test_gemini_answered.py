@@ -371,6 +371,14 @@ def test_an_error_in_the_middle_breaks_the_stream():
         speech.feed(b"", msgspec.json.encode(error))
 
 
+def test_an_event_without_candidates_says_nothing():
+    events = streamed({"responseId": "Xy-1_", "modelVersion": "g"}, *TRANSCRIPT, {"usageMetadata": USAGE})
+    assert [each.data for each in events[:4]] == [
+        each.data.replace(b'"gemini-3-pro"', b'"g"') for each in streamed(*TRANSCRIPT)[:4]
+    ]
+    assert events[-1].usage == COUNTED
+
+
 def test_a_stream_that_only_stops_has_not_ended():
     with pytest.raises(errors.UpstreamBroken):
         streamed(TRANSCRIPT[0], TRANSCRIPT[1])
