@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import subprocess
 from decimal import Decimal
+from hashlib import sha256
 from math import sqrt
+from pathlib import Path
 
 from openai import OpenAI
 
+from gateway.providers.scripted.media import png, wav
 from tests.e2e.person import Person
+from tests.e2e.stack import Stack
 
 EMBEDDER = "smollm2-135m-embeddings"
 
@@ -67,3 +74,81 @@ def test_the_real_model_streams_a_completion(openai: OpenAI):
 def test_moderations_need_no_model_named(openai: OpenAI):
     judged = openai.moderations.create(input=["be well", "do harm"])
     assert [result.flagged for result in judged.results] == [False, True]
+
+
+# ---- images and sounds, of scripted models -------------------------------------------------------------------------
+def test_images_are_made_and_edited(openai: OpenAI, admin: Person):
+    made = openai.images.with_raw_response.generate(model="painter", prompt="a red apple", n=2)
+    images = made.parse().data or []
+    assert [base64.b64decode(image.b64_json or "")[:4] for image in images] == [b"\x89PNG"] * 2
+    row = admin.request(made.headers["x-request-id"])
+    assert (row["kind"], row["usage"]["images"]) == ("image", 2)
+    edited = openai.images.edit(
+        model="painter", prompt="greener", image=[("a.png", png("a")), ("b.png", png("b"))]
+    )
+    assert edited.data
+    assert edited.data[0].b64_json
+    varied = openai.images.create_variation(  # pyright: ignore[reportDeprecated]
+        model="painter", image=("a.png", png("a"))
+    )
+    assert varied.data
+
+
+def test_images_stream_as_they_come_to_be(openai: OpenAI):
+    stream = openai.images.generate(model="painter", prompt="a red apple", stream=True, partial_images=2)
+    types = [event.type for event in stream]
+    assert types == ["image_generation.partial_image"] * 2 + ["image_generation.completed"]
+
+
+def test_speech_streams_to_a_file(openai: OpenAI, tmp_path: Path):
+    path = tmp_path / "hello.wav"
+    with openai.audio.speech.with_streaming_response.create(
+        model="speaker", voice="alloy", input="one two three"
+    ) as sound:
+        assert sound.headers["content-type"] == "audio/wav"
+        sound.stream_to_file(path)
+    assert path.read_bytes()[:4] == b"RIFF"
+
+
+def test_recordings_are_written_down_in_every_format(openai: OpenAI, admin: Person):
+    sound = wav(bytes(range(256)) * 100)
+    heard = openai.audio.transcriptions.with_raw_response.create(model="listener", file=("talk.wav", sound))
+    assert heard.parse().text == f"heard {len(sound)} bytes of talk.wav"
+    row = admin.request(heard.headers["x-request-id"])
+    assert row["prompt"]["file"] == {
+        "filename": "talk.wav",
+        "media_type": row["prompt"]["file"]["media_type"],
+        "bytes": len(sound),
+        "sha256": sha256(sound).hexdigest(),
+    }
+    assert row["usage"]["audio_seconds"] == 3.0
+    long = openai.audio.transcriptions.create(
+        model="listener",
+        file=("talk.wav", sound),
+        response_format="verbose_json",
+        timestamp_granularities=["word"],
+    )
+    assert long.duration
+    subtitles = openai.audio.transcriptions.create(
+        model="listener", file=("talk.wav", sound), response_format="srt"
+    )
+    assert str(subtitles).startswith("1\n00:00:00,000")
+    stream = openai.audio.transcriptions.create(model="listener", file=("talk.wav", sound), stream=True)
+    assert [event.type for event in stream][-1] == "transcript.text.done"
+    english = openai.audio.translations.create(  # pyright: ignore[reportDeprecated]
+        model="listener", file=("talk.wav", sound)
+    )
+    assert english.text
+
+
+def test_curl_posts_a_form_and_may_make_it_a_job(stack: Stack, openai: OpenAI, tmp_path: Path):
+    path = tmp_path / "talk.wav"
+    path.write_bytes(wav(bytes(1000)))
+    command = ["curl", "-sS", f"{stack.rest}/v1/audio/transcriptions", "-F", "model=listener"]
+    command += ["-H", f"authorization: Bearer {openai.api_key}", "-F", f"file=@{path};type=audio/wav"]
+    said = subprocess.run(command, check=True, capture_output=True, timeout=30)
+    assert json.loads(said.stdout)["text"] == "heard 1044 bytes of talk.wav"
+    made = subprocess.run(
+        [*command, "-H", "prefer: respond-async, wait=20"], check=True, capture_output=True, timeout=40
+    )
+    assert json.loads(made.stdout)["text"] == "heard 1044 bytes of talk.wav", "a worker had the file, too"
