@@ -166,20 +166,36 @@ class ResponseState:
 
 
 def named(item: Mapping[str, Any]) -> dict[str, Any]:
-    """An item as it is told when it is asked for: with an id and, a message, with parts."""
+    """An item as it is told when it is asked for: with an id and a status; a message with parts."""
     kind = item.get("type") or "message"
     found: dict[str, Any] = {**item, "type": kind}
     if not isinstance(item.get("id"), str):
         found["id"] = f"{_KINDS.get(kind, 'item')}_{new_id().replace('-', '')}"
+    if kind in _KINDS and kind != "reasoning" and found.get("status") is None:
+        found["status"] = "completed"
     if kind == "message":
-        found.setdefault("status", "completed")
         content = item.get("content")
         if isinstance(content, str):
             part = {"type": "input_text", "text": content}
             if item.get("role") == "assistant":
                 part = {"type": "output_text", "text": content, "annotations": []}
             found["content"] = [part]
+        else:
+            found["content"] = _detailed(content)
+    elif kind.endswith("_output"):
+        found["output"] = _detailed(item.get("output"))
     return found
+
+
+def _detailed(content: object) -> object:
+    """Parts in which each image says how closely it is to be looked at."""
+    if not isinstance(content, list):
+        return content
+    parts = cast("list[Any]", content)
+    return [
+        {"detail": "auto", **part} if isinstance(part, dict) and part.get("type") == "input_image" else part
+        for part in parts
+    ]
 
 
 def _items(body: Body) -> list[dict[str, Any]]:
