@@ -6,6 +6,8 @@ import os
 import re
 import shutil
 import sys
+import wave
+from base64 import b64decode
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 
 from infra.local.component import ROOT
 from tests.e2e.clients.conftest import run
+from tests.e2e.clients.test_openai_python import DOT
 from tests.e2e.stack import Stack
 
 PAGE = (ROOT / "docs" / "clients.md").read_text("utf-8")
@@ -44,6 +47,18 @@ def here(stack: Stack):
     return changed
 
 
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where the files are that the page speaks of."""
+    (tmp_path / "apple.png").write_bytes(b64decode(DOT.partition(",")[2]))
+    with wave.open(str(tmp_path / "talk.wav"), "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(8000)
+        sound.writeframes(bytes(1600))
+    return tmp_path
+
+
 def test_every_client_has_its_lines():
     assert set(PROGRAMS) == {
         ("OpenAI's SDK for Python", "python"),
@@ -56,10 +71,10 @@ def test_every_client_has_its_lines():
 
 
 @pytest.mark.parametrize("section", [title for title, language in PROGRAMS if language == "python"])
-def test_what_it_shows_in_python_works(here, section: str, tmp_path: Path):
-    program = tmp_path / "shown.py"
+def test_what_it_shows_in_python_works(here, section: str, folder: Path):
+    program = folder / "shown.py"
     program.write_text(here(PROGRAMS[section, "python"]))
-    done = run([sys.executable, str(program)])
+    done = run([sys.executable, str(program)], cwd=folder)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
 
@@ -73,12 +88,12 @@ def test_what_it_shows_in_node_works(here, node: Path, section: str):
 
 
 @pytest.mark.parametrize("section", [title for title, language in PROGRAMS if language == "sh"])
-def test_what_it_shows_in_a_shell_works(here, section: str, request: pytest.FixtureRequest):
+def test_what_it_shows_in_a_shell_works(here, section: str, folder: Path, request: pytest.FixtureRequest):
     path = os.environ["PATH"]
     if section == "grpcurl":
         path = f"{Path(request.getfixturevalue('grpcurl')).parent}{os.pathsep}{path}"
     elif shutil.which("curl") is None:
         pytest.skip("curl is not installed")
-    done = run(["sh", "-e", "-c", here(PROGRAMS[section, "sh"])], {"PATH": path})
+    done = run(["sh", "-e", "-c", here(PROGRAMS[section, "sh"])], {"PATH": path}, cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.strip()

@@ -111,7 +111,7 @@ test("responses go on with what was said, and stream", async () => {
   const first = await client.responses.create({ model: "assistant", input: "My name is Ada.", max_output_tokens: 16 });
   assert.ok(first.output_text);
   const stream = client.responses.stream({
-    model: "assistant", input: "Who am I?", previous_response_id: first.id, max_output_tokens: 16,
+    model: "assistant", input: "Who am I?", previous_response_id: first.id, max_output_tokens: 400,
   });
   const events = [];
   for await (const event of stream) events.push(event);
