@@ -172,13 +172,13 @@ ROWS = (
         "first byte", "hang", "scripted-hang-mid-stream?after=0", TIMEOUT, True, True, ESTIMATED, (STREAMED,)
     ),
     # ---- the middle ----------------------------------------------------------------------------------------------
-    _midway("closed", "scripted-close-mid-stream"),
-    _midway("reset", "scripted-reset-mid-stream"),
-    _midway("hang", "scripted-hang-mid-stream", TIMEOUT),
-    _midway("an event cut off", "scripted-half-event"),
-    _midway("cut off in a character", "scripted-cut-utf8"),
-    _midway("no JSON", "scripted-broken-json", MALFORMED),
-    _midway("an error as an event", "scripted-error-event"),
+    _midway("closed", "scripted-close-mid-stream?after=6"),
+    _midway("reset", "scripted-reset-mid-stream?after=6"),
+    _midway("hang", "scripted-hang-mid-stream?after=6", TIMEOUT),
+    _midway("an event cut off", "scripted-half-event?after=6"),
+    _midway("cut off in a character", "scripted-cut-utf8?after=6"),
+    _midway("no JSON", "scripted-broken-json?after=6", MALFORMED),
+    _midway("an error as an event", "scripted-error-event?after=6"),
     Row(
         "middle of a stream",
         "slow drip, in time",

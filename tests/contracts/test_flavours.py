@@ -12,10 +12,11 @@ import pytest
 
 from gateway.domain import errors
 from gateway.domain.inference import Usage
+from gateway.domain.operations import Operation
 from gateway.domain.secret import Secret
 from gateway.providers.catalogue import open_provider
 from gateway.providers.credentials import Credentials
-from gateway.providers.ports import Call, Provider
+from gateway.providers.ports import Attachment, Call, Provider
 from gateway.settings import Providers
 from tests.contracts.upstreams import Bytes, call, failing, head, saying, sized
 
@@ -134,3 +135,15 @@ async def test_what_is_dropped_of_a_whole_answer_is_named_too(provider: Provider
         )
         assert "logit_bias" not in sent(server)
     assert reply.dropped == ("logit_bias",)
+
+
+async def test_a_recording_goes_to_azures_deployment_as_a_form(provider: Provider):
+    file = Attachment("file", "a.wav", "audio/wav", b"RIFF sound")
+    async with saying(sized(b'{"text": "Yes."}')) as server:
+        asking = asked(server, body=b'{"language":"en"}', flavour="azure", api_version="2024-10-21")
+        asking = replace(asking, operation=Operation.TRANSCRIPTIONS, files=(file,))
+        reply = await provider.complete(asking)
+        path = "/openai/deployments/mine/audio/transcriptions?api-version=2024-10-21"
+        assert line(server) == f"POST {path} HTTP/1.1"
+        assert b"RIFF sound" in server.requests[-1]
+    assert json.loads(reply.body) == {"text": "Yes."}
