@@ -253,6 +253,8 @@ class Lines:
             trace_id=known.trace_id,
         )
         ask = read(Operation(endpoint), body, hints, door="batch")
+        if ask.stream:
+            raise InvalidRequest("A line of a batch cannot stream: leave `stream` out.", param="stream")
         left = min(deadline - datetime.now(UTC), self._most)
         ask = replace(
             ask,
