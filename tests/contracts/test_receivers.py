@@ -189,11 +189,13 @@ async def test_a_receiver_that_fails_is_tried_again():
     ("said", "least", "most"),
     [
         ("120", 120, 120),
-        (format_datetime(datetime.now(UTC) + timedelta(minutes=10), usegmt=True), 500, 600),
+        ("a date in ten minutes", 500, 600),
         ("999999999", 86400, 86400),
     ],
 )
 async def test_a_receiver_that_asks_for_patience_is_given_it(said, least, most):
+    if said.startswith("a date"):  # made here: it would be past when the tests before this one take long
+        said = format_datetime(datetime.now(UTC) + timedelta(minutes=10), usegmt=True)
     async with receiving() as receiver, channel() as made:
         receiver.answers.append(Answer(429, {"retry-after": said}))
         failed = await failure(made, receiver.url)
