@@ -99,7 +99,7 @@ def test_one_callers_key_is_not_anothers(agent: Person, neighbour: Person):
     [
         ({"endpoint": "/v1/elsewhere"}, "endpoint"),
         ({"body": {"model": "ok"}}, "messages"),
-        ({"body": chat(stream=True)}, "stream"),
+        ({"endpoint": "/v1/rerank", "body": chat(stream=True)}, "query"),
         ({"deadline_s": 0}, "deadline_s"),
         ({"deliver": {"pigeon": {}}}, "deliver.pigeon"),
         ({"priorty": 1}, "priorty"),

@@ -12,11 +12,12 @@ from temporalio.testing import ActivityEnvironment
 from activities.inference import JobActivities, JobAttempt
 from gateway.attempt import Attempts
 from gateway.domain.inference import Choice, Outcome
+from gateway.jobcalls import JobCalls
 from gateway.providers.catalogue import open_provider
 from gateway.providers.ports import CallTimeouts
-from gateway.settings import Providers
+from gateway.settings import Providers, Settings
 from gateway.storage.memory import MemoryStore
-from tests.builders import a_job, a_model, a_registry
+from tests.builders import a_job, a_keeper, a_model, a_registry
 
 MINUTE = timedelta(minutes=1)
 
@@ -39,7 +40,8 @@ async def test_a_call_that_nobody_asked_to_end_is_interrupted_and_not_cancelled(
     store, registry = MemoryStore(), a_registry(a_model("hangs", upstream_model="scripted-hang"))
     provider = open_provider("scripted", Providers())
     attempts = Attempts(lambda: registry, {"scripted": provider}, CallTimeouts(MINUTE, MINUTE, MINUTE))
-    worker = JobActivities(attempts, store.claims, lambda: registry, "here", timedelta(seconds=1))
+    calls = JobCalls(attempts, store.streams, a_keeper(store, Settings()))
+    worker = JobActivities(attempts, store.claims, lambda: registry, "here", timedelta(seconds=1), calls)
     request = a_job(candidates=("hangs",))
     environment = ActivityEnvironment()
     wanted = JobAttempt(request, 1, Choice("hangs", "first choice"))
