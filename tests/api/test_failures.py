@@ -45,7 +45,7 @@ CASES = [
     for row in ROWS
     if row.only is None or name in row.only
 ]
-BOUNDS = CallTimeouts(timedelta(seconds=0.3), timedelta(seconds=0.4), timedelta(seconds=1.0))
+BOUNDS = CallTimeouts(timedelta(seconds=0.5), timedelta(seconds=0.8), timedelta(seconds=2.0))
 STREAM = (
     b'data: {"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"Yes"},'
     b'"finish_reason":"stop"}]}\n\n'
