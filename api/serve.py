@@ -94,10 +94,8 @@ async def serve(settings: Settings) -> None:
         )
         await asyncio.wait([serving, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
         telemetry.log.info("stopping", running=len(world.exchanges))
-        # Side by side: what comes from now on is refused at every door, and not let in while another one is being closed.
-        left, _ = await asyncio.gather(
-            services.inference.close(settings.api.shutdown_grace), inbox.close()
-        )
+        # Side by side: what comes from now on is refused at every door, whichever of them takes longest to close.
+        left, _ = await asyncio.gather(services.inference.close(settings.api.shutdown_grace), inbox.close())
         await services.responses.close(_LAST)
         sweeping.cancel()
         await rpc.stop(timedelta(seconds=5))

@@ -25,6 +25,8 @@ from gateway.settings import Nats, NatsRequests, Settings
 from gateway.storage.ports import JobFilter
 from tests.api.world import ADMIN, CALLERS, KEY, OTHER, POWERLESS, World, a_world
 
+pytestmark = pytest.mark.slow
+
 JOB = {
     "endpoint": "/v1/chat/completions",
     "body": {"model": "good", "messages": [{"role": "user", "content": "Hi"}]},

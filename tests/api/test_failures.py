@@ -33,6 +33,8 @@ from tests.builders import a_model
 from tests.contracts.test_providers import TRANSLATING
 from tests.contracts.upstreams import Served, served
 
+pytestmark = pytest.mark.slow
+
 CASES = [
     pytest.param(
         name,

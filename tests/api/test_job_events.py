@@ -15,6 +15,8 @@ from tests.api.mistakes import Doors, both
 from tests.api.rest import a_quick_world, bearer, body, error_of
 from tests.api.rpc import until
 
+pytestmark = pytest.mark.slow
+
 CHAT = "/v1/chat/completions"
 
 

@@ -19,6 +19,8 @@ from tests.api.rest import a_quick_world, bearer, body, error_of
 from tests.api.rpc import until
 from tests.api.world import ADMIN, KEY, OTHER, a_world
 
+pytestmark = pytest.mark.slow
+
 CHAT = "/v1/chat/completions"
 
 

@@ -35,6 +35,8 @@ from gateway.storage.memory import MemoryStore
 from infra.local.component import free_port
 from tests.contracts.receivers import SECRET, receiving
 
+pytestmark = pytest.mark.slow
+
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 RESULT = b'{"id": "chatcmpl-1",  "choices": []}'
 SEALS = Seals(KeyRing("k", {"k": Secret(b64encode(bytes(32)).decode())}))

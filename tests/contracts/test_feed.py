@@ -17,6 +17,8 @@ from gateway.storage.memory import MemoryStore
 from gateway.storage.postgres.store import open_store
 from tests.builders import a_model
 
+pytestmark = pytest.mark.slow
+
 NEVER = timedelta(hours=1)
 SOON = 2.0
 

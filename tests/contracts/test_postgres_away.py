@@ -17,6 +17,8 @@ from gateway.storage.postgres.store import open_store
 from tests.builders import a_request
 from tests.contracts.test_stores import a_settlement
 
+pytestmark = pytest.mark.slow
+
 CONNECT = timedelta(seconds=2)
 PATIENCE = timedelta(seconds=1)
 

@@ -37,6 +37,8 @@ from tests.contracts.upstreams import (
     within,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass
 class Bench:

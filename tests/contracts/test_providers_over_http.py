@@ -19,6 +19,8 @@ from gateway.settings import Providers
 from tests.contracts.doubles import TRANSLATING
 from tests.contracts.upstreams import Seen, Served, call, failing, head, saying, served, sized, within
 
+pytestmark = pytest.mark.slow
+
 OVER_HTTP = ["compatible", "huggingface", "openai"]
 
 

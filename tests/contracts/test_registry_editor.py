@@ -30,6 +30,8 @@ from gateway.registry.live import LiveRegistry
 from gateway.ring import KeyRing
 from tests.builders import a_model
 
+pytestmark = pytest.mark.slow
+
 CANARY = "sk-canary-1f0e9d8c7b6a-wxyz"
 URL = "https://127.0.0.1:1/v1"
 ELSEWHERE = "https://127.0.0.1:2/v1"

@@ -30,6 +30,8 @@ from gateway.storage.postgres.migrate import FOLDER, migrate
 from gateway.storage.postgres.store import open_store
 from tests.builders import a_failed_attempt, a_request, an_attempt, minted_at
 
+pytestmark = pytest.mark.slow
+
 NOON = datetime(2026, 11, 10, 12, 0, tzinfo=UTC)
 EVER = Kept(datetime(2000, 1, 1, tzinfo=UTC), datetime(2000, 1, 1, tzinfo=UTC))
 TAGS = ("team", "env")

@@ -19,6 +19,8 @@ from standardwebhooks import Webhook
 from tests.e2e.person import Person, chat
 from tests.e2e.stack import Stack, until
 
+pytestmark = pytest.mark.slow
+
 SECRET = "whsec_" + "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"
 
 

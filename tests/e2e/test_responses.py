@@ -16,6 +16,8 @@ from tests.e2e.conftest import MadeKey
 from tests.e2e.person import Person, Upstream, canary
 from tests.e2e.stack import Stack, until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def replica(stack: Stack) -> Iterator[OpenAI]:

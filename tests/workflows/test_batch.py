@@ -93,6 +93,7 @@ async def test_a_turn_that_fails_is_taken_again(client: Client):
     assert played.done == ["check", "run", "run", "file"]
 
 
+@pytest.mark.slow
 async def test_a_long_batch_begins_its_history_anew_and_is_not_checked_again(client: Client):
     played = Played(turns=120)
     handle = await told(client, played)

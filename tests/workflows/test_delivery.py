@@ -47,7 +47,7 @@ from workflows.delivery import DeliverWorkflow
 from workflows.inference import InferenceWorkflow
 from workflows.worker import runner
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 THERE = {"webhook": Destination("https://agent.example.org/hook", has_secret=True, sealed="x", key_id="k")}
 RECORDED = HISTORIES / "deliver"

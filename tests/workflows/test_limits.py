@@ -18,7 +18,7 @@ from tests.builders import a_job
 from tests.workflows.harness import CONVERTER, GENTLE, a_process, registry, serving
 from tests.workflows.record import reached, story
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -15,6 +15,8 @@ from gateway.settings import Deployment, Temporal
 from gateway.temporal.deployment import claim_first, current, make_current, versioning
 from workflows.worker import runner
 
+pytestmark = pytest.mark.slow
+
 
 @workflow.defn(name="Story")
 class OldStory:

@@ -1,5 +1,9 @@
+import pytest
+
 from bench.decide import Shape, facts, measure, rules
 from gateway.domain.rules import decide
+
+pytestmark = pytest.mark.slow
 
 
 def test_decisions_are_timed_with_each_set_of_rules():

@@ -2,6 +2,8 @@ import pytest
 
 from bench.translate import WAYS, chat_request, measure, messages_body, sized
 
+pytestmark = pytest.mark.slow
+
 
 def test_each_way_is_timed_in_both_directions_and_by_the_chunk():
     report = measure(rounds=2)

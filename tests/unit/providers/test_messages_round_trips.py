@@ -25,6 +25,8 @@ from gateway.providers.messages import Messages
 from gateway.providers.sse import EventStream
 from gateway.providers.wire import Reading
 
+pytestmark = pytest.mark.slow
+
 Json = dict[str, Any]
 READING = Reading(1 << 20)
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -34,6 +35,8 @@ from gateway.rules.cel import compile_cel
 from tests.builders import a_model
 from tests.unit.domain.rules.scenes import NOW
 from tests.unit.rules.texts import rule_sets
+
+pytestmark = pytest.mark.slow
 
 NAMES: tuple[str, ...] = ("a", "b", "c", "gpt-4.1", "org/m:8b", "x")
 names_of_models: st.SearchStrategy[str] = st.sampled_from(NAMES)
