@@ -9,7 +9,7 @@ from gateway.domain.batches import Batch, BatchStatus, Counts, File, LineProblem
 from gateway.domain.errors import InvalidRequest
 from gateway.domain.inference import Failure, settle
 from gateway.domain.jobs import job_of
-from gateway.ids import moment_of, new_id
+from gateway.ids import derive_id, moment_of, new_id
 from gateway.storage.ports import BatchLine, Entry, FileFilter, LineState
 from tests.builders import a_job, an_attempt
 
@@ -74,6 +74,29 @@ async def test_files_are_read_page_by_page_in_both_orders(store):
     assert [file.purpose for file in page.rows] == ["batch", "batch"]
     with pytest.raises(InvalidRequest):
         await store.files.find("agent-1", purpose=None, order=FileFilter.NEWEST, limit=2, after="nonsense")
+
+
+async def test_pages_go_on_after_rows_whose_ids_say_no_moment_or_another_one(store):
+    made = [a_file(id=derive_id("file", str(n)), created_at=NOW + timedelta(seconds=n)) for n in range(3)]
+    late = a_file(
+        created_at=NOW + timedelta(seconds=9)
+    )  # its id was made long before: an upload takes its time
+    for file in (*made, late):
+        await store.files.create(file)
+    batches = [
+        a_batch(id=derive_id("batch", str(n)), created_at=NOW + timedelta(seconds=n)) for n in range(3)
+    ]
+    for batch in batches:
+        await store.batches.create(batch, b"")
+    files, after = [], None
+    for _ in range(4):
+        page = await store.files.find("agent-1", purpose=None, order=FileFilter.NEWEST, limit=1, after=after)
+        files += page.rows
+        after = page.next_after
+    assert [file.id for file in files] == [late.id, *(file.id for file in made[::-1])]
+    first = await store.batches.find("agent-1", limit=1)
+    second = await store.batches.find("agent-1", limit=5, after=first.next_after)
+    assert [batch.id for batch in (*first.rows, *second.rows)] == [batch.id for batch in batches[::-1]]
 
 
 async def test_a_file_whose_time_is_over_is_not_shown_and_can_be_swept(store):

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from gateway.domain.batches import Batch, BatchStatus, File
 from gateway.domain.inference import Failure, Status
 from gateway.domain.jobs import Job
-from gateway.ids import moment_in, parse_id
+from gateway.ids import parse_id
 from gateway.storage.paging import no_such_page, page_of
 from gateway.storage.ports.batches import BatchLine, FileFilter, LineState
 from gateway.storage.ports.page import Page
@@ -39,7 +39,7 @@ class MemoryFiles:
         self, caller: str, *, purpose: str | None, order: FileFilter, limit: int, after: str | None = None
     ) -> Page[File]:
         """Files by when they came."""
-        key = _after(after)
+        key = _after(after, None if after is None else await self.get(caller, after))
         found = [
             file
             for file in self.kept.values()
@@ -125,7 +125,7 @@ class MemoryBatches:
 
     async def find(self, caller: str, *, limit: int, after: str | None = None) -> Page[Batch]:
         """A caller's batches, newest first."""
-        key = _after(after)
+        key = _after(after, None if after is None else await self.get(after, caller))
         found = [
             batch
             for batch in self._batches.values()
@@ -211,11 +211,7 @@ def _fresh(file: File) -> bool:
     return file.kept_until is None or file.kept_until > datetime.now(UTC)
 
 
-def _after(after: str | None) -> tuple[datetime, str] | None:
-    if after is None:
-        return None
-    uuid = parse_id(after)
-    moment = None if uuid is None else moment_in(uuid)
-    if moment is None:
+def _after(after: str | None, last: File | Batch | None) -> tuple[datetime, str] | None:
+    if after is not None and last is None:
         raise no_such_page()
-    return moment, after
+    return None if last is None else (last.created_at, last.id)

@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 
 from gateway.domain.batches import Batch, BatchStatus, Counts, File, LineProblem
 from gateway.domain.inference import Failure
-from gateway.ids import moment_in, parse_id
+from gateway.ids import parse_id
 from gateway.storage.paging import no_such_page, page_of
 from gateway.storage.ports.batches import BatchLine, FileFilter, LineState
 from gateway.storage.ports.page import Page
@@ -53,11 +53,12 @@ class PostgresFiles:
         self, caller: str, *, purpose: str | None, order: FileFilter, limit: int, after: str | None = None
     ) -> Page[File]:
         """Files by when they came."""
+        last = None if after is None else await self.get(caller, after)
         params = {
             "caller": storable(caller),
             "purpose": None if purpose is None else storable(purpose),
             "limit": limit + 1,
-            **_after(after),
+            **_after(after, last),
         }
         query = Q.files.newest if order is FileFilter.NEWEST else Q.files.oldest
         rows = [_file(row) for row in await self._database.rows(query, params)]
@@ -140,7 +141,8 @@ class PostgresBatches:
 
     async def find(self, caller: str, *, limit: int, after: str | None = None) -> Page[Batch]:
         """A caller's batches, newest first."""
-        params = {"caller": storable(caller), "limit": limit + 1, **_after(after)}
+        last = None if after is None else await self.get(after, caller)
+        params = {"caller": storable(caller), "limit": limit + 1, **_after(after, last)}
         rows = [_batch(row) for row in await self._database.rows(Q.batches.find, params)]
         return page_of(rows, limit, lambda batch: batch.id)
 
@@ -212,15 +214,11 @@ def _uuid(text: str) -> UUID:
     return uuid
 
 
-def _after(after: str | None) -> dict[str, object]:
-    """The parameters of a page that begins after an id, which says when it was made."""
-    if after is None:
-        return {"after": None, "after_at": None}
-    uuid = parse_id(after)
-    moment = None if uuid is None else moment_in(uuid)
-    if moment is None:
+def _after(after: str | None, last: File | Batch | None) -> dict[str, object]:
+    """The parameters of a page that begins after a row: its own moment, since not every id says when it was made."""
+    if after is not None and last is None:
         raise no_such_page()
-    return {"after": uuid, "after_at": moment}
+    return {"after": last.id if last else None, "after_at": last.created_at if last else None}
 
 
 def _reached(batch: Batch) -> Jsonb:
