@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 import msgspec
 from temporalio import activity
 
+from activities.beating import beating
 from gateway import telemetry
 from gateway.domain.batches import Batch, BatchStatus, Counts, File, LineProblem
 from gateway.domain.errors import (
@@ -115,7 +116,7 @@ class BatchActivities:
     @activity.defn(name="check_batch")
     async def check(self, batch_id: str) -> bool:
         """Read the whole input and keep its lines; False if it is no input, which its batch then says."""
-        async with _beating():
+        async with beating(_BEAT):
             batch = await self._means.batches.get(batch_id)
             if batch is None or batch.status is not BatchStatus.VALIDATING:
                 return batch is not None and not batch.status.ended
@@ -133,7 +134,7 @@ class BatchActivities:
     @activity.defn(name="run_batch")
     async def run(self, batch_id: str) -> bool:
         """Have lines run for a while; whether all have ended."""
-        async with _beating():
+        async with beating(_BEAT):
             batch = await self._means.batches.get(batch_id)
             if batch is None or batch.status.ended or batch.status is BatchStatus.FINALIZING:
                 return True
@@ -157,7 +158,7 @@ class BatchActivities:
     @activity.defn(name="file_batch")
     async def file(self, batch_id: str) -> None:
         """File what came of all lines, and end the batch."""
-        async with _beating():
+        async with beating(_BEAT):
             batch = await self._means.batches.get(batch_id)
             if batch is None or batch.status.ended:
                 return
@@ -395,18 +396,3 @@ def _checked(line: bytes, number: int, endpoint: str, seen: set[str]) -> str | L
     except msgspec.DecodeError as e:
         return LineProblem("invalid_body", f"`body` is no request: {e}.", number, "body")
     return asked.custom_id
-
-
-class _beating:  # noqa: N801  a context manager like a function
-    """Tell the engine that it is worked, until it ends."""
-
-    async def __aenter__(self) -> None:
-        self._task = asyncio.create_task(self._beat())
-
-    async def __aexit__(self, *_: object) -> None:
-        self._task.cancel()
-
-    async def _beat(self) -> None:
-        while True:
-            activity.heartbeat()
-            await asyncio.sleep(_BEAT)

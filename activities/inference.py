@@ -13,6 +13,7 @@ import msgspec
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
+from activities.beating import beating
 from gateway import files, telemetry
 from gateway.attempt import Attempts, Try
 from gateway.domain.errors import Interrupted, RateLimited, StorageUnavailable
@@ -123,7 +124,10 @@ class JobActivities:
         A model that is at a limit is not called: then this fails as `rate_limited`, with the seconds until its turn,
         and nothing is claimed.
         """
-        beating = asyncio.create_task(self._beat())
+        async with beating(self._heartbeat):
+            return await self._call(wanted)
+
+    async def _call(self, wanted: JobAttempt) -> Attempt:
         let_in, made = OPEN, None
         try:
             request, number = wanted.request, wanted.number
@@ -157,7 +161,6 @@ class JobActivities:
             if made is not None:
                 made.leave()
             let_in.leave(None)  # where it was not left with the attempt's end
-            beating.cancel()
 
     @activity.defn(name="recover")
     async def recover(self, wanted: Recover) -> Attempt:
@@ -178,11 +181,6 @@ class JobActivities:
             total_ms=(wanted.given_up_at - wanted.started_at).total_seconds() * 1000,
             failure=Failure.of(Interrupted()),
         )
-
-    async def _beat(self) -> None:
-        while True:
-            activity.heartbeat()
-            await asyncio.sleep(self._heartbeat)
 
     async def _patiently(self, what: Callable[[], Awaitable[T]]) -> T:
         """Wait out a database that is away: the call is not made, or is paid already."""

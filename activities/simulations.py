@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from temporalio import activity
 
+from activities.beating import beating
 from gateway import telemetry
 from gateway.domain.breaker import BreakerPolicy
 from gateway.domain.inference import Status
@@ -86,12 +87,8 @@ class SimulationActivities:
 
         It begins at its beginning whenever it is taken up: a report is about one state of the registry.
         """
-        beating = asyncio.create_task(self._beat())
-        try:
-            async with self._turn:
-                return await self._work(wanted.id)
-        finally:
-            beating.cancel()
+        async with beating(self._heartbeat), self._turn:
+            return await self._work(wanted.id)
 
     @activity.defn(name="give_up_simulation")
     async def give_up(self, wanted: GiveUp) -> None:
@@ -162,8 +159,3 @@ class SimulationActivities:
     async def _status(self, simulation_id: str) -> Status:
         known = await self._simulations.get(simulation_id)
         return Status.FAILED if known is None else known.status
-
-    async def _beat(self) -> None:
-        while True:
-            activity.heartbeat()
-            await asyncio.sleep(self._heartbeat)
