@@ -50,6 +50,14 @@ async def serve(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with open_world(settings) as world:
         services = build_services(world)
+
+        def stopping() -> None:
+            # At once: whoever has heard that this process is not ready must find it refusing, too.
+            stop.set()
+            services.inference.refuse()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stopping)
         world.keeper.start()
         workers = partial(
             caller_workers,
@@ -94,7 +102,7 @@ async def serve(settings: Settings) -> None:
         )
         await asyncio.wait([serving, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
         telemetry.log.info("stopping", running=len(world.exchanges))
-        # Side by side: what comes from now on is refused at every door, whichever of them takes longest to close.
+        # Side by side: letters are pulled no more while running requests end.
         left, _ = await asyncio.gather(services.inference.close(settings.api.shutdown_grace), inbox.close())
         await services.responses.close(_LAST)
         sweeping.cancel()

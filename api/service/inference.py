@@ -163,9 +163,13 @@ class InferenceService:
         served.dropped = opened.dropped
         return _Streaming(exchange, opened, served, usage=ask.wants_usage)
 
+    def refuse(self) -> None:
+        """Take no more requests; those that were taken go on."""
+        self._closing = True
+
     async def close(self, grace: timedelta) -> int:
         """Take no more requests and wait until all are settled; returns how many could not be."""
-        self._closing = True
+        self.refuse()
         await self._admission.shadows.close()
         try:
             async with asyncio.timeout(grace.total_seconds()):
