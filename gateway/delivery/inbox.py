@@ -146,7 +146,7 @@ class Inbox:
             with suppress(Exception):
                 async with asyncio.timeout(1):
                     await queue.unsubscribe()
-                    await client.flush(timeout=1)  # until the server has it: what it sends before is lost for a while
+                    await client.flush(timeout=1)  # until the server knows: what it sends before waits
 
     async def _make(self, js: Any) -> None:
         """Make the stream and the consumer where they are missing; those that are there stay as they are."""
