@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import grpc
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor import FileDescriptor
+from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_reflection.v1alpha.reflection import SERVICE_NAME as REFLECTION
 from grpc_reflection.v1alpha.reflection import aio as reflection
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
@@ -143,8 +146,31 @@ def _options(api: Api) -> Sequence[tuple[str, int]]:
     )
 
 
+class _Symbols:
+    """The pool of this process's descriptors, which finds the file of a method as well as that of its service.
+
+    Clients ask for methods too: `grpcurl describe gateway.v1.InferenceService.Chat`.
+    """
+
+    def __init__(self) -> None:
+        self._pool = descriptor_pool.Default()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._pool, name)
+
+    def FindFileContainingSymbol(self, symbol: str) -> FileDescriptor:  # noqa: N802 (as the pool calls it)
+        service, _, method = symbol.rpartition(".")
+        try:
+            of_service = self._pool.FindServiceByName(service)
+        except KeyError:
+            return self._pool.FindFileContainingSymbol(symbol)
+        if method not in of_service.methods_by_name:
+            raise KeyError(symbol)
+        return of_service.file
+
+
 def _reflection(names: Sequence[str]) -> Iterator[grpc.GenericRpcHandler]:
-    servicer = reflection.ReflectionServicer(names)
+    servicer = reflection.ReflectionServicer(names, cast("DescriptorPool", _Symbols()))
     methods: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
         "ServerReflectionInfo": grpc.stream_stream_rpc_method_handler(
             servicer.ServerReflectionInfo,

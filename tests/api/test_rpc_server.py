@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf import descriptor_pb2, descriptor_pool
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health_pb2 import HealthListRequest
 from grpc_health.v1.health_pb2_grpc import HealthStub
@@ -61,6 +62,29 @@ async def test_reflection_tells_services_and_their_messages(channel, version):
     assert names >= {*SERVICES, "grpc.health.v1.Health"}
     await call.write(reflection_pb2.ServerReflectionRequest(file_containing_symbol="gateway.v1.JobsService"))
     assert (await call.read()).file_descriptor_response.file_descriptor_proto
+    await call.done_writing()
+
+
+async def test_reflection_tells_every_method(channel):
+    reflect = channel.stream_stream(
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+        response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+    )
+    call = reflect()
+    for name in SERVICES:
+        service = descriptor_pool.Default().FindServiceByName(name)
+        assert service.methods_by_name
+        for method in service.methods:
+            await call.write(reflection_pb2.ServerReflectionRequest(file_containing_symbol=method.full_name))
+            told = (await call.read()).file_descriptor_response.file_descriptor_proto
+            files = {descriptor_pb2.FileDescriptorProto.FromString(file).name for file in told}
+            assert service.file.name in files
+    await call.write(
+        reflection_pb2.ServerReflectionRequest(file_containing_symbol="gateway.v1.InferenceService.None")
+    )
+    refused = await call.read()
+    assert refused.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
     await call.done_writing()
 
 

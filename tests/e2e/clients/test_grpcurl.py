@@ -38,6 +38,10 @@ def test_reflection_lists_and_describes_the_services(stack: Stack, grpcurl: str)
     assert {"gateway.v1.InferenceService", "gateway.v1.JobsService"} <= set(listed.stdout.split())
     described = run([grpcurl, "-plaintext", stack.grpc, "describe", "gateway.v1.InferenceService"])
     assert "rpc Chat (" in described.stdout
+    methods = run([grpcurl, "-plaintext", stack.grpc, "list", "gateway.v1.InferenceService"])
+    assert "gateway.v1.InferenceService.Chat" in methods.stdout.split()
+    described = run([grpcurl, "-plaintext", stack.grpc, "describe", "gateway.v1.InferenceService.Chat"])
+    assert "is a method" in described.stdout, described.stderr
 
 
 def test_the_real_model_answers(call):
