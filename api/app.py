@@ -209,7 +209,10 @@ def build_app(world: World, services: Services, checks: Callable[[], Mapping[str
 
     def details() -> Mapping[str, object]:
         age = world.beat.age
-        return {"live_age_s": None if age is None else round(age.total_seconds(), 1)}
+        return {
+            "live_age_s": None if age is None else round(age.total_seconds(), 1),
+            "nats": world.dispatch.bus.state,
+        }
 
     app.include_router(operators.router(checks, about_it, details))
     if temporal.encryption.active:

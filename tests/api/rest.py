@@ -56,6 +56,7 @@ def app_of(world: World) -> Any:
         store=world.store,
         rulebook=SimpleNamespace(version="7"),
         beat=SimpleNamespace(age=timedelta(seconds=1.04)),
+        dispatch=SimpleNamespace(bus=SimpleNamespace(state="none")),
     )
     return build_app(opened, world.services, lambda: {"storage": True, "serving": world.ready})
 

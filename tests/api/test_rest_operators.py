@@ -52,7 +52,7 @@ async def test_readiness_names_what_is_missing(rest, world, path):
     assert response.json() == {
         "status": "not ready",
         "checks": {"storage": True, "serving": False},
-        "details": {"live_age_s": 1.0},
+        "details": {"live_age_s": 1.0, "nats": "none"},
     }
     assert response.headers["retry-after"] == "1"
 
