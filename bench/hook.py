@@ -30,7 +30,8 @@ class Hook:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
+        # Cancelled when all is over: a callback of the streams would say so, once for each connection.
+        with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower().split("\r\n")
                 headers = dict(line.split(": ", 1) for line in head[1:] if ": " in line)

@@ -17,9 +17,17 @@ from bench.backlog import Backlog
 from bench.report import Report, Table, machine, shown
 from bench.stack import BenchError, gateway, scratch, upstream
 from bench.subjects import Site, Subject
+from infra.temporal.build import VERSION
+from infra.temporal.server import SHARDS
 
 MODES = ("overlapped", "start-first", "engine-off")
+ENGINES = ("development", "postgres")
 _DEFAULT_MODES = "overlapped,start-first"
+_ENGINE_TOLD = {
+    "development": "engine: Temporal's development server, one file of SQLite, 1 history shard",
+    "postgres": f"engine: Temporal's server {VERSION}, all services in one process, {SHARDS} history shards, "
+    "on a PostgreSQL of its own (temporal-postgres)",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +38,8 @@ class Bench:
     ours: tuple[Subject, ...]
     others: tuple[Subject, ...] = ()
     helpers: Mapping[str, int] | None = None
+    engine: str = ""
+    """In words, what our workflows run on; nothing for a gateway that runs elsewhere."""
 
     @property
     def gateways(self) -> tuple[Subject, ...]:
@@ -54,6 +64,13 @@ def parser(module: str, description: str | None) -> argparse.ArgumentParser:
     made.add_argument("--keep", action="store_true", help="keep the stack's data folder, with its logs")
     made.add_argument(
         "--modes", default=_DEFAULT_MODES, help=f"of {', '.join(MODES)}; default {_DEFAULT_MODES}"
+    )
+    made.add_argument(
+        "--engine",
+        choices=ENGINES,
+        default=ENGINES[0],
+        help="what the stack's workflows run on: Temporal's development server, or its server on a PostgreSQL of "
+        "its own (`python -m infra.temporal build` builds it once); default %(default)s",
     )
     running = made.add_argument_group("a gateway that runs already, instead of one started for this")
     running.add_argument("--url", help="its REST address")
@@ -86,14 +103,15 @@ def opened(arguments: argparse.Namespace) -> Generator[Bench]:
         say("starting a gateway …")
         durable = [mode for mode in modes if mode != "engine-off"]
         if durable:
-            made = stack.enter_context(gateway(folder / "gateway", served_by))
+            made = stack.enter_context(gateway(folder / "gateway", served_by, engine=arguments.engine))
             plain = Subject("", made.url, made.key, site=made.site)
             ours += [_in_mode(plain, mode) for mode in durable]
         if "engine-off" in modes:
-            made = stack.enter_context(gateway(folder / "engine-off", served_by, engine=False))
+            made = stack.enter_context(gateway(folder / "engine-off", served_by, engine=None))
             ours.append(Subject("engine-off", made.url, made.key, site=made.site))
         direct = Subject("direct", served_by.url)
-        yield Bench(direct, tuple(ours), peers, {"upstream": served_by.pid})
+        engine = _ENGINE_TOLD[arguments.engine] if durable else ""
+        yield Bench(direct, tuple(ours), peers, {"upstream": served_by.pid}, engine)
 
 
 def main(
@@ -113,13 +131,14 @@ def main(
     try:
         with opened(arguments) as bench:
             report = uvloop.run(run(bench))
+            engine = bench.engine
     except BenchError as error:
         sys.exit(str(error))
     except ConnectionError as error:
         sys.exit(f"a server that is to be measured cannot be reached: {error}")
     except (KeyboardInterrupt, asyncio.CancelledError):
         sys.exit("stopped")
-    show(report.tables, before, as_markdown=arguments.markdown)
+    show(report.tables, before, as_markdown=arguments.markdown, engine=engine)
 
 
 def _end(number: int, _frame: object) -> None:
@@ -128,9 +147,10 @@ def _end(number: int, _frame: object) -> None:
     sys.exit(128 + number)
 
 
-def show(tables: list[Table], before: str, *, as_markdown: bool) -> None:
-    """Print the machine and the tables."""
-    print(f"{before} before, {machine().rpartition('load average ')[2]} after\n")
+def show(tables: list[Table], before: str, *, as_markdown: bool, engine: str = "") -> None:
+    """Print the machine, the engine if it is ours, and the tables."""
+    print(f"{before} before, {machine().rpartition('load average ')[2]} after")
+    print(f"{engine}\n" if engine else "")
     print(shown(tables, as_markdown=as_markdown))
 
 

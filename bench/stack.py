@@ -106,8 +106,8 @@ def running(
 
 
 @contextmanager
-def gateway(folder: Path, served_by: Upstream, *, engine: bool = True) -> Generator[Gateway]:
-    """A stack whose models are the upstream's; without `engine` it has no Temporal, and nothing is durable."""
+def gateway(folder: Path, served_by: Upstream, *, engine: str | None = "development") -> Generator[Gateway]:
+    """A stack whose models are the upstream's, on that engine (`local.engine`); with None nothing is durable."""
     folder.mkdir(parents=True, exist_ok=True)
     seed = folder / "models.conf"
     seed.write_text(_seed(served_by.url))
@@ -120,7 +120,9 @@ def gateway(folder: Path, served_by: Upstream, *, engine: bool = True) -> Genera
         "GATEWAY__INFERENCE__LOG_CONTENT": "true",
     }
     up = ["up", "--detach", "--ports", str(Ports.free_base())]
-    if not engine:
+    if engine is not None:
+        env["GATEWAY__LOCAL__ENGINE"] = engine
+    else:
         up += ["--without", "temporal", "--without", "worker"]
     try:
         started = _infra(data, *up, env=env)
@@ -129,9 +131,9 @@ def gateway(folder: Path, served_by: Upstream, *, engine: bool = True) -> Genera
         state = json.loads(_infra(data, "status", "--json", env=env).stdout)
         addresses: dict[str, str] = state["addresses"]
         host, _, port = addresses["rest"].removeprefix("http://").partition(":")
-        backlog = Backlog(host, int(port), addresses["postgres"], addresses["temporal"] if engine else None)
+        backlog = Backlog(host, int(port), addresses["postgres"], engine and addresses["temporal"])
         pids = {each["name"]: each["pid"] for each in state["components"] if each["pid"]}
-        order = ("api", "worker", "temporal", "postgres", "nats")
+        order = ("api", "worker", "temporal", "temporal-postgres", "postgres", "nats")
         yield Gateway(
             addresses["rest"],
             Path(state["admin_key_file"]).read_text().strip(),

@@ -225,7 +225,7 @@ def measure(arguments: argparse.Namespace) -> Report:
     shape = year.Shape(arguments.days, arguments.hours, arguments.few_hours)
     with scratch(keep=arguments.keep) as folder, upstream(folder) as served_by:
         say("starting a gateway …")
-        with gateway(folder / "gateway", served_by, engine=False) as made:
+        with gateway(folder / "gateway", served_by, engine=None) as made:
             say("loading a year …")
             loaded = year.load(made.postgres, shape)
             say("asking …")

@@ -18,7 +18,7 @@ from bench.subjects import MESSAGES, Subject
 _JOBS = "/api/v1/jobs"
 _LATER = timedelta(hours=6)
 _SETTLE = 5.0  # seconds that a stack has after its start
-_QUIET_WITHIN = 60.0  # seconds after the last was accepted, until all of them have come to their timers
+_QUIET_WITHIN = 600.0  # seconds after the last was accepted, until all of them have come to their timers
 
 
 @dataclass(frozen=True, slots=True)

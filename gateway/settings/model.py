@@ -487,6 +487,7 @@ class Local(Section):
 
     data: Path = Path(".local")
     model_enabled: Truth = True
+    engine: Literal["development", "postgres"] = "development"
     ports: LocalPorts = LocalPorts()
 
 

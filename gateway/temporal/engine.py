@@ -207,9 +207,11 @@ class Engine:
         while True:
             try:
                 if self._client is None:
-                    self._client = await connect(self._settings, self._blobs, interceptors)
-                    await register_search_attributes(self._client)
-                    self._running = list(workers(self._client))
+                    client = await connect(self._settings, self._blobs, interceptors)
+                    # An engine without our namespace, or one that breaks off here, is asked again from the beginning.
+                    await register_search_attributes(client)
+                    self._client = client
+                    self._running = list(workers(client))
                     self._workers = [asyncio.create_task(self._run(w), name="worker") for w in self._running]
                 async with asyncio.timeout(self._settings.start_timeout.total_seconds()):
                     await self._client.service_client.check_health()

@@ -12,7 +12,7 @@ from infra.local.ports import Ports
 from infra.local.probes import http_ok
 
 # The model and the key are waited for by people only. Names of components that a stack does not have are no matter.
-_BEFORE_US = ("postgres", "temporal", "nats", "migrate")
+_BEFORE_US = ("postgres", "temporal", "namespace", "nats", "migrate")
 
 
 def gateway(folder: Folder, host: str, ports: Ports, env: Mapping[str, str]) -> list[Component]:

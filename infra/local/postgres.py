@@ -41,6 +41,12 @@ class Postgres:
     password: str
     durable: bool = True
     say: Callable[[str], None] = print
+    name: str = "postgres"
+
+    @property
+    def user(self) -> str:
+        """The role that owns it."""
+        return _USER
 
     @property
     def url(self) -> str:
@@ -58,7 +64,7 @@ class Postgres:
             await asyncio.to_thread(self._prepare, account)
 
         return Component(
-            name="postgres",
+            name=self.name,
             launch=Launch(argv, account=account, folder=Path("/")),
             prepare=prepare,
             ready=self._answers,

@@ -17,6 +17,7 @@ from infra.local.nats import Nats
 from infra.local.ports import Ports
 from infra.local.postgres import Postgres
 from infra.local.temporal import Temporal
+from infra.temporal.server import own_engine
 
 _KEY_ID = "local"
 
@@ -94,7 +95,10 @@ def plan(
     if not settings.postgres.url:
         servers.append(postgres.component())
     if not settings.temporal.address:
-        servers.append(temporal.component())
+        if settings.local.engine == "postgres":
+            servers += own_engine(ports.temporal, folder)
+        else:
+            servers.append(temporal.component())
     if not settings.nats.url:
         servers.append(nats.component())
     if settings.local.model_enabled:

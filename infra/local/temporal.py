@@ -7,19 +7,9 @@ from typing import Final
 
 from infra.local.component import Component, Launch, Port, free_port, tool
 from infra.local.probes import http_get
+from infra.temporal.dynamic import DYNAMIC
 
 SEARCH_ATTRIBUTES: Final = ("Caller", "Model", "Status", "Kind")
-_DYNAMIC: Final = {
-    # One install has few workers: partitions would only spread them thin.
-    "matching.numTaskqueueReadPartitions": 1,
-    "matching.numTaskqueueWritePartitions": 1,
-    # Jobs that wait for a worker: each caller has its share, whoever floods the queue.
-    "matching.enableFairness": "true",
-    # What can be searched for is written up to half a second late: a workflow that has closed by then is written once,
-    # not twice, and that was a quarter of the server's work.
-    "history.visibilityProcessorMaxPollRPS": 2,
-    "history.visibilityTaskBatchSize": 1000,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +44,8 @@ class Temporal:
             ports += [Port(self.ui_port, "local.ports.temporal_ui")]
         if self.codec_url is not None:
             argv += ["--ui-codec-endpoint", self.codec_url]
-        for key, value in _DYNAMIC.items():
-            argv += ["--dynamic-config-value", f"{key}={value}"]
+        for key, value in DYNAMIC.items():
+            argv += ["--dynamic-config-value", f"{key}={json.dumps(value)}"]
         for name in SEARCH_ATTRIBUTES:
             argv += ["--search-attribute", f"{name}=Keyword"]
 

@@ -48,7 +48,8 @@ def test_by_default_the_stack_has_all_of_its_own(tmp_path: Path):
 def test_servers_wait_for_nobody_and_the_api_for_what_it_needs(tmp_path: Path):
     after = {component.name: component.after for component in stack(tmp_path).components}
     assert [after[name] for name in ("postgres", "temporal", "nats", "model")] == [()] * 4
-    assert set(after["api"]) == set(after["worker"]) == {"postgres", "temporal", "nats", "migrate"}
+    assert set(after["api"]) == set(after["worker"])
+    assert set(after["api"]) == {"postgres", "temporal", "namespace", "nats", "migrate"}
     assert "postgres" in after["migrate"]
     assert "migrate" in after["keys"]
 
@@ -117,3 +118,15 @@ def test_the_environment_can_be_read_by_a_shell(tmp_path: Path):
     made = stack(tmp_path)
     assert "export GATEWAY__API__PORT=8080\n" in made.exports()
     assert "'" in Stack((), made.addresses, {"A": "two words"}).exports()
+
+
+def test_the_engine_on_postgresql_has_a_database_server_of_its_own_and_a_step_that_makes_our_namespace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("shutil.which", lambda _: "/bin/true")  # the server itself is built by hand, not here
+    made = stack(tmp_path, Settings(local=Local(engine="postgres")))
+    assert names(made)[:4] == ["postgres", "temporal-postgres", "temporal", "namespace"]
+    after = {component.name: component.after for component in made.components}
+    assert after["temporal"] == ("temporal-postgres",)
+    assert after["namespace"] == ("temporal",)
+    assert made.addresses.temporal == "127.0.0.1:7233"
