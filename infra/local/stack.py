@@ -124,9 +124,9 @@ def plan(
 def addresses_of(settings: Settings, ports: Ports, postgres_url: str = "") -> Addresses:
     """Return where everything is, or will be once it is started; the embedded database's URL holds a secret."""
     host = _reachable(settings.api.host)
-    temporal_ui = (
-        settings.temporal.ui_url if settings.temporal.address else f"http://127.0.0.1:{ports.temporal_ui}"
-    )
+    # Temporal's development server brings its UI along; other servers have theirs elsewhere, if at all.
+    brought = not settings.temporal.address and settings.local.engine == "development"
+    temporal_ui = f"http://127.0.0.1:{ports.temporal_ui}" if brought else settings.temporal.ui_url
     return Addresses(
         rest=f"http://{host}:{ports.rest}",
         grpc=f"{host}:{ports.grpc}",

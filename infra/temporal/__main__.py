@@ -63,7 +63,7 @@ def namespace(
 ) -> None:
     """Make the gateway's namespace and search attributes in a running server, where they are missing."""
     kept, patience = timedelta(hours=retention_hours), timedelta(seconds=within)
-    asyncio.run(make_namespace(address, name, kept, patience))
+    make_namespace(address, name, kept, patience)
     print(f"{address} has the namespace {name} with our search attributes.")
 
 

@@ -130,3 +130,4 @@ def test_the_engine_on_postgresql_has_a_database_server_of_its_own_and_a_step_th
     assert after["temporal"] == ("temporal-postgres",)
     assert after["namespace"] == ("temporal",)
     assert made.addresses.temporal == "127.0.0.1:7233"
+    assert made.addresses.temporal_ui is None

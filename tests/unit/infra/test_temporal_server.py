@@ -112,11 +112,11 @@ def test_a_server_comes_up_on_postgresql_with_our_namespace_and_again_on_the_sam
     for _ in range(2):
         with closing(Servers()) as running:
             running.start(server.components()[0])
+            make_namespace(server.address, "gateway", timedelta(days=1), timedelta(seconds=60))
             assert asyncio.run(_attributes(server.address)) >= set(SEARCH_ATTRIBUTES)
 
 
 async def _attributes(address: str) -> set[str]:
-    await make_namespace(address, "gateway", timedelta(days=1), timedelta(seconds=60))
     client = await Client.connect(address, namespace="gateway")
     assert (await client.count_workflows("Caller = 'nobody'")).count == 0
     asked = ListSearchAttributesRequest(namespace="gateway")

@@ -23,7 +23,8 @@ async def test_an_engine_without_our_namespace_is_away_and_is_worked_on_once_it_
         assert not engine.workers_ready.is_set()
         with pytest.raises(EngineUnavailable):
             _ = engine.client
-        await make_namespace(temporal_address, name, timedelta(days=1), timedelta(seconds=60))
+        kept, patience = timedelta(days=1), timedelta(seconds=60)
+        await asyncio.to_thread(make_namespace, temporal_address, name, kept, patience)
         async with asyncio.timeout(30):
             await engine.workers_ready.wait()
         assert engine.up
