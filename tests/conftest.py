@@ -7,9 +7,14 @@ from collections.abc import Generator
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 
 from gateway import telemetry
 from tests.servers import Servers
+
+# A busy machine is no failure.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 @pytest.fixture(autouse=True)

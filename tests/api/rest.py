@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import httpx2
+import pytest
 import uvicorn
 
 from api.app import build_app
@@ -44,6 +45,13 @@ def a_quick_world(
         batches=batches or BatchesSettings(),
     )
     return a_world(settings, None if rules is None else parse(rules), claudes_at=claudes_at)
+
+
+async def left(asking: asyncio.Task[httpx2.Response]) -> None:
+    """The caller goes away before it has its answer."""
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
 
 
 def app_of(world: World) -> Any:
@@ -117,7 +125,7 @@ class Rest:
 
     async def ended(self, job_id: str, key: str = KEY) -> dict[str, Any]:
         """The job, once it has ended."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while True:
                 job: dict[str, Any] = (await self.get(f"/api/v1/jobs/{job_id}", key)).json()
                 if job["status"] not in ("queued", "in_progress"):

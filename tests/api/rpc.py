@@ -3,6 +3,7 @@
 import asyncio
 import time
 from datetime import UTC, datetime, timedelta
+from inspect import isawaitable
 from typing import Any
 
 import grpc
@@ -68,10 +69,10 @@ def a_day():
     return RequestFilter(now - timedelta(days=1), now + timedelta(minutes=1))
 
 
-async def until(holds, within=3.0):
-    """Wait until something holds."""
+async def until(holds, within=30.0):
+    """Wait until something holds, or a coroutine says so."""
     ends = time.monotonic() + within
-    while not holds():
+    while not (await said if isawaitable(said := holds()) else said):
         assert time.monotonic() < ends, "it never came to hold"
         await asyncio.sleep(0.01)
 

@@ -31,7 +31,7 @@ async def openai(rest):
         yield client
 
 
-async def eventually(ask, within=10):
+async def eventually(ask, within=60):
     """What `ask` says, once it says something."""
     async with asyncio.timeout(within):
         said = await ask()

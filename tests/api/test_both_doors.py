@@ -20,7 +20,7 @@ from tests.api.mistakes import MISTAKES, Doors, Mistake, both, options
 from tests.api.mistakes_deliveries import DELIVERY_MISTAKES
 from tests.api.mistakes_prices import PRICE_MISTAKES
 from tests.api.mistakes_simulations import SIMULATION_MISTAKES
-from tests.api.rest import a_quick_world, bearer, body, error_of, told
+from tests.api.rest import a_quick_world, bearer, body, error_of, left, told
 from tests.api.rpc import until
 from tests.api.world import ADMIN, CALLERS, KEY, registry
 
@@ -334,9 +334,9 @@ async def test_a_stream_that_breaks_breaks_with_the_same_error(doors):
 
 async def test_a_caller_who_leaves_is_settled_the_same_by_both(doors):
     world = doors.world
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.2):
-            await doors.rest.chat(body("slow"))
+    asking = asyncio.create_task(doors.rest.chat(body("slow")))
+    await until(lambda: world.upstream.in_flight == 1)
+    await left(asking)
     call = doors.chat.Chat(rpc.chat("slow"), metadata=rpc.bearer())
     waiting = asyncio.ensure_future(call.initial_metadata())
     await until(lambda: world.upstream.numbered == 2 and world.upstream.in_flight == 1)

@@ -53,7 +53,7 @@ class Sender:
 
     async def until_read(self) -> None:
         """Wait until the queue is empty."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while (await self.state()).messages:  # noqa: ASYNC110  the server tells nobody
                 await asyncio.sleep(0.05)
 
@@ -76,7 +76,7 @@ async def a_sender(url: str, world: World | None = None, **changes: Any) -> Asyn
     world = world or a_world(Settings(nats=Nats(url=url, requests=requests)))
     bus = Bus(Nats(url=url), "test")
     bus.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not bus.up:  # noqa: ASYNC110  it connects in the background
             await asyncio.sleep(0.02)
     door = BusDoor(world.identity, world.jobs, world.settings)
@@ -85,7 +85,7 @@ async def a_sender(url: str, world: World | None = None, **changes: Any) -> Asyn
     client = await nats.connect(url)
     sender = Sender(world, inbox, client, requests)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not await _made(client, name):  # noqa: ASYNC110  it is made in the background
                 await asyncio.sleep(0.05)
         yield sender
@@ -180,7 +180,7 @@ async def test_who_died_after_accepting_and_before_acknowledging_leaves_one_job(
         queue = await sender.client.jetstream().pull_subscribe_bind(
             durable="gateway", stream=sender.requests.stream
         )
-        (message,) = await queue.fetch(1, timeout=5)
+        (message,) = await queue.fetch(1, timeout=30)
         ask = job_ask(message.data, Hints(idempotency_key="unacknowledged"), door="nats")
         first = await sender.world.jobs.create(MINE, ask)
         await message.nak()  # what the server does itself after its patience
@@ -209,7 +209,7 @@ async def test_what_is_refused_is_told_to_its_sender_and_never_comes_again(
     part = "agent-2" if changes.get("key") == OTHER else changes.get("to", "agent-1")
     async with hearing(sender, f"agents.{part}.answers") as heard:
         await sender.send(**{"Reply_To": f"agents.{part}.answers", "Nats_Msg_Id": "bad", **changes})
-        message = await heard.next_msg(timeout=10)
+        message = await heard.next_msg(timeout=30)
     told = json.loads(message.data)
     assert (told["type"], told["data"]["message_id"]) == ("request.refused", "bad")
     assert told["data"]["error"]["code"] == code
@@ -263,7 +263,7 @@ async def test_patience_has_an_end(nats_url: str):
         sender.world.engine.up = False
         async with hearing(sender, "agents.agent-1.answers") as heard:
             await sender.send(Reply_To="agents.agent-1.answers")
-            told = json.loads((await heard.next_msg(timeout=10)).data)
+            told = json.loads((await heard.next_msg(timeout=30)).data)
         assert told["data"]["error"]["code"] == "engine_unavailable"
         await sender.until_read()
 
@@ -271,7 +271,7 @@ async def test_patience_has_an_end(nats_url: str):
 @pytest.mark.slow
 async def test_a_queue_that_was_deleted_is_made_again(sender: Sender):
     await sender.client.jetstream().delete_stream(sender.requests.stream)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await _made(sender.client, sender.requests.stream):  # noqa: ASYNC110
             await asyncio.sleep(0.1)
     await sender.send()

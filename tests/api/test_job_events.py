@@ -184,7 +184,9 @@ async def test_a_cancelled_stream_tells_what_it_had_told(doors):
     job_id = await streaming_job(doors, "dripping")
     watching = asyncio.create_task(doors.rest.get(f"/api/v1/jobs/{job_id}/events"))
     await until(lambda: doors.world.upstream.in_flight == 1)
-    await asyncio.sleep(0.6)
+    async with asyncio.timeout(30):
+        while (tail := await doors.world.store.streams.read(job_id)) is None or tail.last < 5:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
     await doors.rest.post(f"/api/v1/jobs/{job_id}/cancel")
     events = told((await watching).text)
     assert [name for _, name, _ in events].count("output") > 3

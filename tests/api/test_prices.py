@@ -212,7 +212,7 @@ async def repriced(doors: Doors, **given: Any) -> dict[str, Any]:
     assert response.status_code == 202, response.text
     path = response.headers["location"]
     assert path == f"{PRICES}/reprice/{response.json()['id']}"
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while True:
             shown = (await doors.rest.get(path, ADMIN)).json()
             if shown["status"] != "in_progress":
@@ -277,7 +277,7 @@ async def test_a_repricing_is_the_same_at_both_doors_and_can_be_cancelled(doors:
     await doors.prices.CancelRepricing(cancel, metadata=rpc.bearer(ADMIN))
     get = prices_pb2.PricesServiceGetRepricingRequest(id=begun.id)
 
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(30):
         while True:
             found = await doors.prices.GetRepricing(get, metadata=rpc.bearer(ADMIN))
             if found.repricing.status == common_pb2.STATUS_CANCELLED:

@@ -11,6 +11,7 @@ from openai import AsyncOpenAI
 from pydantic import BaseModel
 
 from tests.api.rest import bearer, serving, told
+from tests.api.rpc import until
 from tests.api.world import KEY, OTHER, a_world
 from tests.unit.providers.responses.sdk import a_response
 
@@ -294,7 +295,7 @@ async def test_a_conversation_is_changed_item_by_item_and_forgotten(sdk):
 
 # ---- in the background --------------------------------------------------------------------------------------------
 async def ended(sdk, made):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while made.status in ("queued", "in_progress"):
             await asyncio.sleep(0.02)
             made = await sdk.responses.retrieve(made.id)
@@ -324,8 +325,11 @@ async def test_what_is_not_done_cannot_be_gone_on_with(sdk):
 
 async def test_a_response_in_the_background_is_cancelled_once_and_for_all(sdk):
     made = await sdk.responses.create(model="slow", input="Hi", background=True)
-    await asyncio.sleep(0.1)
-    assert (await sdk.responses.retrieve(made.id)).status == "in_progress"
+
+    async def begun():
+        return (await sdk.responses.retrieve(made.id)).status == "in_progress"
+
+    await until(begun)
     for _ in range(2):
         assert (await sdk.responses.cancel(made.id)).status == "cancelled"
     assert (await sdk.responses.retrieve(made.id)).status == "cancelled"
@@ -342,7 +346,7 @@ async def test_a_response_in_the_background_that_fails_says_so(sdk):
 
 async def test_deleting_what_is_being_made_ends_it(rest, sdk):
     made = await sdk.responses.create(model="slow", input="Hi", background=True)
-    await asyncio.sleep(0.1)
+    await until(lambda: rest.world.upstream.in_flight == 1)
     await sdk.responses.delete(made.id)
     job = await rest.ended(made.id.removeprefix("resp_"))
     assert job["status"] == "cancelled"

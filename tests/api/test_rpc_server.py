@@ -139,7 +139,7 @@ async def test_stopping_lets_answers_end_and_ends_what_only_watches():
         await until(lambda: world.upstream.in_flight == 2)
         began = time.monotonic()
         await server.stop(timedelta(seconds=10))
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 8
         assert (await answering).choices
         assert await code_of(watching) == ("UNAVAILABLE", "shutting_down")
     await world.engine.close()

@@ -28,7 +28,7 @@ async def copies(doors, count=1):
     """The rows of the copies, oldest first, once they are there."""
     requests = doors.world.store.requests
     found: list[Any] = []
-    ends = monotonic() + 5
+    ends = monotonic() + 30
     while len(found) < count:
         assert monotonic() < ends, "no copy was recorded"
         await asyncio.sleep(0.01)
@@ -70,7 +70,7 @@ async def test_a_copy_that_is_slow_or_fails_is_nothing_to_the_caller(model):
         began = monotonic()
         answer = await doors.rest.chat()
         assert answer.status_code == 200
-        assert monotonic() - began < 1
+        assert monotonic() - began < 15  # the copy takes thirty
         if model != "slow":
             (copy,) = await copies(doors)
             assert len(copy.settlement.attempts) == 1, "it is tried once"
@@ -127,7 +127,7 @@ async def test_copies_end_with_their_process_and_are_settled():
         await until(lambda: doors.world.upstream.in_flight == 1)
         began = monotonic()
         assert await doors.world.inference.close(timedelta(seconds=10)) == 0
-        assert monotonic() - began < 2
+        assert monotonic() - began < 8
         (copy,) = await copies(doors)
         assert [a.outcome for a in copy.settlement.attempts] == [Outcome.CANCELLED]
 

@@ -343,7 +343,7 @@ async def test_a_server_that_stays_after_its_last_word_holds_nobody_up(provider:
     async with saying(head(kind="text/event-stream") + SAID, close=False) as server:
         began = time.monotonic()
         assert len([event async for event in provider.stream(asked(server.base_url))]) == 3
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 8
 
 
 async def test_one_connection_serves_one_call_after_another(provider: Provider, upstream: tuple[Inside, str]):

@@ -40,7 +40,7 @@ async def a_server(folder: Path, port: int, config: str = "") -> AsyncGenerator[
         component = Component(name="nats", launch=Launch(argv), ready=lambda: _listens(port))
     child = Child.start(replace(component), folder / "nats.log")
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await answered(component)
         yield child
     finally:
@@ -115,12 +115,12 @@ async def test_a_server_that_comes_late_and_goes_is_found_again(tmp_path):
         with pytest.raises(BusUnavailable):
             await tell(bus)
         async with a_server(tmp_path, port):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while not bus.up:  # noqa: ASYNC110  it connects in the background
                     await asyncio.sleep(0.05)
             await tell(bus)
             assert telemetry.METRICS.get_sample_value("gateway_nats_up") == 1
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while bus.up or telemetry.METRICS.get_sample_value("gateway_nats_up"):  # noqa: ASYNC110  the same
                 await asyncio.sleep(0.05)
     await bus.close()

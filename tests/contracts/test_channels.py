@@ -137,7 +137,7 @@ async def jetstream(request: Any) -> AsyncGenerator[There]:
 async def a_bus(url: str, **changes: Any) -> AsyncGenerator[Bus]:
     bus = Bus(Nats(url=url, **changes), "test")
     bus.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not bus.up:  # noqa: ASYNC110  it connects in the background
             await asyncio.sleep(0.02)
     try:
@@ -166,7 +166,7 @@ async def messages(client: Any, subject: str) -> list[Any]:
     found: list[Any] = []
     with suppress(nats.errors.TimeoutError):
         while True:
-            found.append(await consumer.next_msg(timeout=0.5))
+            found.append(await consumer.next_msg(timeout=2))
     await consumer.unsubscribe()
     return found
 
@@ -360,7 +360,7 @@ async def test_nats_that_was_never_there_is_away_at_once():
     async with AsyncExitStack() as stack:
         stack.push_async_callback(bus.close)
         channel = JetStream(settings(), bus)
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(4):
             with pytest.raises(BusUnavailable) as away:
                 await channel.deliver(Notice(an_event(), Destination("agents.a.b"), "agent-1", NOW))
     assert away.value.retryable

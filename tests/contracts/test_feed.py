@@ -20,7 +20,7 @@ from tests.builders import a_model
 pytestmark = pytest.mark.slow
 
 NEVER = timedelta(hours=1)
-SOON = 2.0
+SOON = 30.0
 
 
 class Copy:
@@ -49,6 +49,19 @@ async def holds(claim, within=SOON):
         assert monotonic() - began < within, "it did not come true in time"
         await asyncio.sleep(0.005)
     return monotonic() - began
+
+
+async def listens(url):
+    """Wait until somebody hears of changes."""
+    async with asyncio.timeout(SOON), await psycopg.AsyncConnection.connect(url, autocommit=True) as asking:
+        while True:
+            found = await asking.execute(
+                "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'LISTEN gateway_changes%'"
+                " AND datname = current_database()"
+            )
+            if await found.fetchone():
+                return
+            await asyncio.sleep(0.02)
 
 
 def settings(url):
@@ -91,13 +104,13 @@ async def feeds():
 
 
 # ---- on a real database ------------------------------------------------------------------------------------------
-async def test_a_change_is_seen_at_once_by_its_announcement(replica, writer, feeds):
+async def test_a_change_is_seen_by_its_announcement(replica, writer, feeds, database_url):
     copy = Copy(replica.models)
     feeds(replica.changes, NEVER, registry=copy)
     await holds(lambda: copy.reads == 1)
-    await asyncio.sleep(0.2)  # until it listens
+    await listens(database_url)
     await writer.models.save(a_model("new"), actor="ann")
-    assert await holds(lambda: copy.names == ["new"]) < 0.5
+    await holds(lambda: copy.names == ["new"])  # it would look by itself after an hour
 
 
 async def test_a_change_is_seen_by_looking_when_the_listening_connection_is_cut(
@@ -126,17 +139,17 @@ async def test_while_the_database_is_away_the_last_copy_stays_and_its_age_is_kno
     assert feed.age("registry") is None
     await holds(lambda: copy.names == ["old"])
     assert feed.copies == {"registry": True}
-    assert feed.age("registry") < timedelta(seconds=1)
+    await holds(lambda: feed.age("registry") < timedelta(seconds=1))
     await wire.cut()
     await writer.models.save(a_model("new"), actor="ann")
     await asyncio.sleep(1.5)
     assert copy.names == ["old"]
-    assert timedelta(seconds=1) < feed.age("registry") < timedelta(seconds=3)
+    assert timedelta(seconds=1) < feed.age("registry")
     with pytest.raises(StorageUnavailable):
         await feed.catch_up("registry")
     await wire.mend()
     await holds(lambda: copy.names == ["new", "old"])
-    assert feed.age("registry") < timedelta(seconds=1)
+    await holds(lambda: feed.age("registry") < timedelta(seconds=1))
 
 
 async def test_a_process_that_starts_without_its_database_has_its_copy_once_it_is_there(
@@ -160,7 +173,7 @@ async def test_a_database_that_falls_silent_is_no_end(replica, writer, wire, fee
     await writer.models.save(a_model("new"), actor="ann")
     await asyncio.sleep(0.5)
     await wire.mend()
-    await holds(lambda: copy.names == ["new"], within=5)
+    await holds(lambda: copy.names == ["new"])
 
 
 async def test_a_database_that_was_not_migrated_is_no_end(empty_database_url, feeds):
@@ -263,12 +276,13 @@ async def test_many_changes_in_a_row_are_read_together_and_the_last_one_soon(sto
 
 async def test_one_noun_that_rests_holds_up_no_other(store, feeds):
     slow, quick = Copy(), Copy()
-    slow.slow = 0.1
+    slow.slow = 1.0  # so that it rests for four seconds
     feeds(store.changes, NEVER, slow=slow, quick=quick)
     await holds(lambda: slow.reads and quick.reads)
     for noun in ("slow", "quick"):
         store.changes.bump(noun)
-    assert await holds(lambda: quick.reads == 2) < 0.2
+    await holds(lambda: quick.reads == 2)
+    assert slow.reads == 1
 
 
 async def test_catching_up_reads_what_was_committed_before_and_nothing_twice(store, feeds):

@@ -144,9 +144,9 @@ async def test_what_is_in_use_stays_held_when_the_limit_sinks(slots):
 
 
 async def test_slots_of_a_holder_that_says_nothing_expire(slots):
-    await slots.hold("dead", [Hold("m", 1, 1, 1)], timedelta(milliseconds=150))
+    await slots.hold("dead", [Hold("m", 1, 1, 1)], timedelta(seconds=1))
     assert await slots.hold("alive", [Hold("m", 1, 0, 1)], LONG) == [Held(0, 1)]
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(1.05)
     assert await slots.hold("alive", [Hold("m", 1, 0, 1)], LONG) == [Held(1, 0)]
 
 

@@ -167,7 +167,7 @@ async def test_a_receiver_that_hangs_or_drips_is_left_in_time(answer):
         failed = await failure(made, receiver.url)
     assert isinstance(failed, ReceiverTimeout)
     assert failed.retryable
-    assert 0.9 < perf_counter() - began < 3
+    assert 0.9 < perf_counter() - began < 20
 
 
 async def test_a_receiver_that_hangs_up_is_tried_again():

@@ -456,7 +456,7 @@ async def test_a_page_of_the_audit_that_is_none_is_refused(store, after):
 # ---- revisions ---------------------------------------------------------------------------------------------------
 async def test_each_change_grows_the_revision_and_is_heard_of(store):
     assert await store.changes.revisions() == {}
-    async with aclosing(store.changes.listen()) as heard, asyncio.timeout(5):
+    async with aclosing(store.changes.listen()) as heard, asyncio.timeout(30):
         assert await anext(heard) == ""
         await store.models.save(a_model(), actor=ANN)
         assert await anext(heard) == "registry"

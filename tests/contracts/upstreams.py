@@ -174,7 +174,7 @@ async def failing(provider: Provider, asked: Call, how: str) -> tuple[GatewayErr
     raise AssertionError("the call did not fail")
 
 
-async def eventually(holds: Callable[[], bool], seconds: float = 1.0) -> None:
+async def eventually(holds: Callable[[], bool], seconds: float = 30.0) -> None:
     """Wait until something holds."""
     ends = time.monotonic() + seconds
     while not holds():

@@ -46,7 +46,7 @@ class Person:
         with self.http.stream("POST", CHAT, json=chat(model, stream=True, **fields)) as response:
             yield response
 
-    def request(self, request_id: str, within: float = 5.0) -> dict[str, Any]:
+    def request(self, request_id: str, within: float = 30.0) -> dict[str, Any]:
         """The request as the ledger has it, as soon as it has."""
 
         def found() -> dict[str, Any] | None:
@@ -72,7 +72,7 @@ class Person:
         found: dict[str, Any] = answer.json()
         return found
 
-    def ended(self, job_id: str, within: float = 20.0) -> dict[str, Any]:
+    def ended(self, job_id: str, within: float = 60.0) -> dict[str, Any]:
         """The job once it has ended; a gateway that is away meanwhile is waited for."""
 
         def over() -> dict[str, Any] | None:

@@ -27,11 +27,20 @@ from infra.local.process import Identity
 
 T = TypeVar("T")
 STAYING = ("postgres", "temporal", "nats", "api", "worker")
+BUSY = 5.0  # seconds that a machine with other work may take
 # The supervisor gives a component up at its fifth death within two minutes.
 _DEATHS, _WITHIN = 4, 120.0
 
 
-def until(what: Callable[[], T], within: float = 10.0, every: float = 0.05) -> T:
+def _lives(process: psutil.Process) -> bool:
+    """Whether a process runs; who has ended and waits for its parent to look does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def until(what: Callable[[], T], within: float = 30.0, every: float = 0.05) -> T:
     """Ask until the answer is true and return it; a last time after `within` seconds, to fail with what it says."""
     ends = time.monotonic() + within
     while time.monotonic() < ends:
@@ -95,8 +104,11 @@ class Stack:
             return []
         done = self.command("stop")
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-        _, alive = psutil.wait_procs(list(self._started.values()), timeout=5)
+        started = list(self._started.values())
         self._started.clear()
+        ends = time.monotonic() + 30
+        while (alive := [each for each in started if _lives(each)]) and time.monotonic() < ends:
+            time.sleep(0.05)
         return alive
 
     def remove(self) -> None:
@@ -261,7 +273,7 @@ class Replica:
             except httpx2.TransportError:
                 return False
 
-        until(ready, 30)
+        until(ready, 90)
 
     def end(self) -> int:
         """Ask it to end and wait; returns its exit code."""

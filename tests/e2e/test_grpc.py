@@ -80,7 +80,7 @@ def test_the_real_model_streams_over_grpc(channel, who):
 
 def test_an_answer_says_what_it_cost(channel, who):
     inference = inference_pb2_grpc.InferenceServiceStub(channel)
-    assert inference.Chat(chat(), metadata=who, timeout=10).served.cost_usd == COST_OF_OK
+    assert inference.Chat(chat(), metadata=who, timeout=30).served.cost_usd == COST_OF_OK
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_an_error_carries_our_code_and_the_requests_id(channel, who, model, code
 
 def test_no_key_is_unauthenticated(channel):
     with pytest.raises(grpc.RpcError) as raised:
-        inference_pb2_grpc.InferenceServiceStub(channel).Chat(chat(), timeout=10)
+        inference_pb2_grpc.InferenceServiceStub(channel).Chat(chat(), timeout=30)
     assert raised.value.code() is grpc.StatusCode.UNAUTHENTICATED
 
 
@@ -124,14 +124,14 @@ def test_cancelling_the_rpc_cancels_the_request(channel, who, upstream, admin: P
     next(iter(stream))
     request_id = dict(stream.initial_metadata())["x-request-id"]
     stream.cancel()
-    until(lambda: upstream.stats()["cancelled"] > before["cancelled"], within=2)
+    until(lambda: upstream.stats()["cancelled"] > before["cancelled"])
     row = admin.request(request_id)
     assert (row["status"], [a["outcome"] for a in row["attempts"]]) == ("cancelled", ["cancelled"])
 
 
 def test_a_job_is_watched_to_its_end_and_its_result_fetched(channel, who):
     jobs = jobs_pb2_grpc.JobsServiceStub(channel)
-    made = jobs.Create(jobs_pb2.JobsServiceCreateRequest(chat=chat("slow")), metadata=who, timeout=10).job
+    made = jobs.Create(jobs_pb2.JobsServiceCreateRequest(chat=chat("slow")), metadata=who, timeout=30).job
     seen = [
         each.job
         for each in jobs.Watch(jobs_pb2.JobsServiceWatchRequest(id=made.id), metadata=who, timeout=30)
@@ -143,9 +143,9 @@ def test_a_job_is_watched_to_its_end_and_its_result_fetched(channel, who):
     assert names[-1] == "STATUS_COMPLETED"
     assert len(names) > 1
     assert names == sorted(set(names), key=names.index)
-    result = jobs.GetResult(jobs_pb2.JobsServiceGetResultRequest(id=made.id), metadata=who, timeout=10)
+    result = jobs.GetResult(jobs_pb2.JobsServiceGetResultRequest(id=made.id), metadata=who, timeout=30)
     assert result.chat.choices[0].message.content.startswith("A café")
-    whole = jobs.Get(jobs_pb2.JobsServiceGetRequest(id=made.id), metadata=who, timeout=10).job
+    whole = jobs.Get(jobs_pb2.JobsServiceGetRequest(id=made.id), metadata=who, timeout=30).job
     assert whole.chat.choices[0].message.content == result.chat.choices[0].message.content
     assert whole.attempts == 1
 
@@ -156,7 +156,7 @@ def test_the_same_idempotency_key_is_the_same_job_and_another_body_is_refused(ch
 
     def create(model: str) -> str:
         wanted = jobs_pb2.JobsServiceCreateRequest(chat=chat(model))
-        return str(jobs.Create(wanted, metadata=key, timeout=10).job.id)
+        return str(jobs.Create(wanted, metadata=key, timeout=30).job.id)
 
     assert create("ok") == create("ok")
     with pytest.raises(grpc.RpcError) as raised:
@@ -169,12 +169,12 @@ def test_a_request_is_shown_to_its_caller_and_to_no_other(
 ):
     inference = inference_pb2_grpc.InferenceServiceStub(channel)
     requests = requests_pb2_grpc.RequestsServiceStub(channel)
-    request_id = inference.Chat(chat(), metadata=who, timeout=10).served.request_id
+    request_id = inference.Chat(chat(), metadata=who, timeout=30).served.request_id
     wanted = requests_pb2.RequestsServiceGetRequest(id=request_id)
 
     def shown() -> Any:
         try:
-            return requests.Get(wanted, metadata=who, timeout=10).request
+            return requests.Get(wanted, metadata=who, timeout=30).request
         except grpc.RpcError as e:
             if e.code() is not grpc.StatusCode.NOT_FOUND:
                 raise
@@ -186,19 +186,19 @@ def test_a_request_is_shown_to_its_caller_and_to_no_other(
     assert "Say hello." in row.prompt
     assert "café" in row.answer
     with pytest.raises(grpc.RpcError) as raised:
-        requests.Get(wanted, metadata=(("authorization", f"Bearer {keys['agent'].secret}"),), timeout=10)
+        requests.Get(wanted, metadata=(("authorization", f"Bearer {keys['agent'].secret}"),), timeout=30)
     assert raised.value.code() is grpc.StatusCode.NOT_FOUND
 
 
 def test_models_health_and_reflection_are_served(channel, who):
     models = models_pb2_grpc.ModelsServiceStub(channel)
-    listed = models.List(models_pb2.ModelsServiceListRequest(), metadata=who, timeout=10)
+    listed = models.List(models_pb2.ModelsServiceListRequest(), metadata=who, timeout=30)
     assert {"assistant", "ok"} <= {m.id for m in listed.models}
     health = health_pb2_grpc.HealthStub(channel)
-    said = health.Check(health_pb2.HealthCheckRequest(), timeout=10)
+    said = health.Check(health_pb2.HealthCheckRequest(), timeout=30)
     assert said.status == health_pb2.HealthCheckResponse.SERVING
     reflection = reflection_pb2_grpc.ServerReflectionStub(channel)
     asked = reflection_pb2.ServerReflectionRequest(list_services="")
-    told = next(iter(reflection.ServerReflectionInfo(iter([asked]), timeout=10)))
+    told = next(iter(reflection.ServerReflectionInfo(iter([asked]), timeout=30)))
     names = {service.name for service in told.list_services_response.service}
     assert {"gateway.v1.InferenceService", "gateway.v1.JobsService", "gateway.v1.RequestsService"} <= names

@@ -173,7 +173,7 @@ def test_a_stream_in_the_background_is_read_on_at_another_replica(openai: OpenAI
     rest = replica.responses.retrieve(made, stream=True, starting_after=after)
     first = next(iter(rest))
     assert first.sequence_number == after + 1
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
     checked([*seen, first, *rest])
 
 

@@ -46,7 +46,7 @@ async def test_a_call_that_nobody_asked_to_end_is_interrupted_and_not_cancelled(
     environment = ActivityEnvironment()
     wanted = JobAttempt(request, 1, Choice("hangs", "first choice"))
     calling = asyncio.ensure_future(environment.run(worker.call_model, wanted))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not provider.upstream.numbered:  # noqa: ASYNC110  the upstream sets no event
             await asyncio.sleep(0.01)
         environment.cancel(ActivityCancellationDetails(**{reason: True}))

@@ -39,7 +39,7 @@ def test_the_key_of_a_process_that_was_killed_is_free_again_and_the_retry_is_ans
         answer = until(lambda: _answered(other, key, headers), _PATIENCE, every=0.5)
         waited = time.monotonic() - began
     assert answer.status_code == 200
-    assert waited < 40, f"the key was free after {waited:.0f} s"
+    assert waited < 55, f"the key was free after {waited:.0f} s"
     again = other.ask("three-seconds", key, headers)
     assert again.content == answer.content
     assert again.headers["x-request-id"] == answer.headers["x-request-id"]

@@ -30,7 +30,7 @@ async def one_hand(address: str, queue: str) -> AsyncGenerator[tuple[Process, En
     engine = Engine(temporal, None, max_starts=64)
     engine.watch(lambda _: ())
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not engine.up:  # noqa: ASYNC110  it looks by itself, once a second
                 await asyncio.sleep(0.05)
         yield a_process(engine.client), engine, settings
@@ -93,13 +93,13 @@ async def test_a_job_that_waits_for_a_worker_is_cancelled_at_once(temporal_addre
         waiting = a_call()
         async with working(process, settings):
             await engine.start(slow)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while not process.provider.upstream.numbered:  # noqa: ASYNC110  the double has no event
                     await asyncio.sleep(0.02)
             await engine.start(waiting)
             await asyncio.sleep(0.3)
             assert await engine.cancel(waiting.id)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 settlement = await process.client.get_workflow_handle_for(RUN, waiting.id).result()
             await engine.cancel(slow.id)
             await process.client.get_workflow_handle_for(RUN, slow.id).result()

@@ -20,6 +20,7 @@ from gateway.domain.errors import ModelNotFound, UpstreamAuth, UpstreamRejected,
 from gateway.domain.inference import Choice, InferenceRequest, Mode, Outcome, Status
 from gateway.providers.ports import Reply
 from gateway.temporal.client import SEARCH_ATTRIBUTES
+from tests.api.rpc import until
 from tests.builders import QUICK, a_job, a_request, raw
 from tests.servers import binary
 from tests.workflows.harness import CONVERTER, a_process, resting, serving
@@ -56,6 +57,12 @@ async def story(handle: WorkflowHandle) -> list[str]:
             data = event.marker_recorded_event_attributes.details["data"].payloads[0].data
             told.append(str(data).split('"activity_type":"')[1].split('"')[0])
     return told
+
+
+async def begun(handle: WorkflowHandle) -> bool:
+    """Whether a worker has taken the workflow up."""
+    events = (await handle.fetch_history()).events
+    return any(event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED for event in events)
 
 
 async def test_a_caller_is_answered_and_the_request_recorded(client: Client):
@@ -155,9 +162,8 @@ async def test_a_workflow_that_runs_elsewhere_reaches_the_callers_process(client
     exchange = here.exchange(request)
     async with serving(elsewhere):
         handle = await here.start(request)
-        await asyncio.sleep(
-            0.3
-        )  # it has begun elsewhere, and looks for the caller by the queue of this process
+        await until(lambda: begun(handle))
+        # It has begun elsewhere, and looks for the caller by the queue of this process.
         async with serving(here):
             await exchange.opened
             settlement = await handle.result()

@@ -31,7 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def run(
-    argv: Sequence[str], env: Mapping[str, str] | None = None, within: float = 60, cwd: Path = ROOT
+    argv: Sequence[str], env: Mapping[str, str] | None = None, within: float = 180, cwd: Path = ROOT
 ) -> subprocess.CompletedProcess[str]:
     """Run a program to its end, and return what it said."""
     return subprocess.run(

@@ -147,7 +147,7 @@ async def test_the_answer_does_not_wait_for_the_database_but_the_row_does(
     recorder = Recorder(ledger, store.claims, exchanges, log_content=True, content_limit=1000)  # type: ignore[arg-type]
     caller = waiting()
     driving = asyncio.create_task(drive(caller, recorder, router))
-    await asyncio.wait_for(asyncio.shield(caller.opened), 5)
+    await asyncio.wait_for(asyncio.shield(caller.opened), 30)
     assert not driving.done()
     assert len(exchanges) == 1
     assert (await driving).status is Status.COMPLETED
@@ -167,7 +167,7 @@ async def test_a_caller_who_is_refused_hears_it_before_the_database_is_back(
     caller = waiting(candidates=("rejects",))
     driving = asyncio.create_task(drive(caller, recorder, router))
     with pytest.raises(UpstreamRejected):
-        await asyncio.wait_for(asyncio.shield(caller.opened), 5)
+        await asyncio.wait_for(asyncio.shield(caller.opened), 30)
     driving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await driving

@@ -160,7 +160,7 @@ async def test_leaving_a_stream_while_somebody_reads_it_settles_it(exchange):
     attempt = await task
     assert attempt.outcome is Outcome.CANCELLED
     assert attempt.usage.output > 0
-    await asyncio.wait_for(reading, 5)  # it hears of it with the next event
+    await asyncio.wait_for(reading, 30)  # it hears of it with the next event
 
 
 async def test_leaving_between_two_attempts_skips_the_second(exchange, provider):
@@ -228,14 +228,14 @@ async def test_an_exchange_whose_caller_waits_for_the_next_attempt_is_not_stale(
 
 async def test_the_time_of_upstreams_is_not_ours(exchange, models):
     waiting = exchange()
-    models["good"] = replace(models["good"], upstream_model="scripted-ok?latency_ms=150")
+    models["good"] = replace(models["good"], upstream_model="scripted-ok?latency_ms=1000")
     await waiting.attempt(1, GOOD)
-    assert waiting.overhead_ms < 150
+    assert waiting.overhead_ms < 900
 
 
 async def test_a_process_knows_its_exchanges_until_they_are_settled(attempts):
     exchanges = Exchanges("here")
-    await asyncio.wait_for(exchanges.idle(), 1)
+    await asyncio.wait_for(exchanges.idle(), 30)
     first, second = (Exchange(a_request(), raw(), attempts) for _ in range(2))
     exchanges.open(first)
     exchanges.open(second)
@@ -247,7 +247,7 @@ async def test_a_process_knows_its_exchanges_until_they_are_settled(attempts):
         exchanges.close(waiting.request.id)
         assert waiting.settled.is_set()
         await asyncio.sleep(0)
-    await asyncio.wait_for(idle, 1)
+    await asyncio.wait_for(idle, 30)
     exchanges.close(first.request.id)
     assert exchanges.get(first.request.id) is None
 

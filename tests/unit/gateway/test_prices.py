@@ -151,7 +151,7 @@ async def test_the_keeper_looks_when_it_is_woken(store: MemoryStore):
     await asyncio.sleep(0.01)
     assert await store.prices.load() == ()
     replica.keeper.wake()
-    async with aclosing(store.changes.listen()) as heard, asyncio.timeout(5):
+    async with aclosing(store.changes.listen()) as heard, asyncio.timeout(30):
         while not await store.prices.load():
             await anext(heard)
     await replica.keeper.close()

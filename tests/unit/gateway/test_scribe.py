@@ -11,6 +11,7 @@ from gateway.ids import new_id
 from gateway.scribe import BATCH, Scribe
 from gateway.storage.memory.streams import MemoryStreamLog
 from gateway.storage.ports import Line
+from tests.api.rpc import until
 
 
 class Counting(MemoryStreamLog):
@@ -48,11 +49,11 @@ async def test_what_is_told_is_written_in_batches_and_all_of_it_before_the_end()
 
 async def test_events_wait_for_others_but_not_for_long():
     log, request = Counting(), new_id()
-    scribe = Scribe(log, request, "a", every=0.05)
+    scribe = Scribe(log, request, "a", every=1)
     for first in range(0, 10, 2):
         say(scribe, first, 2)
         await asyncio.sleep(0.01)
-    await asyncio.sleep(0.1)
+    await until(lambda: sum(log.batches) == 10)
     tail = await log.read(request)
     assert tail is not None
     assert (len(tail.lines), tail.ended) == (10, False)
@@ -65,7 +66,7 @@ async def test_a_log_that_was_left_is_written_and_stays_open():
     scribe = Scribe(log, request, "a", every=5)
     lines = say(scribe, 0, 3)
     scribe.leave()
-    await asyncio.sleep(0.02)
+    await until(lambda: log.batches)
     tail = await log.read(request)
     assert tail is not None
     assert (tail.lines, tail.ended) == (lines, False)
@@ -75,7 +76,7 @@ async def test_a_log_that_another_took_over_is_given_up():
     log, request = Counting(), new_id()
     scribe = Scribe(log, request, "a", every=0.01)
     say(scribe, 0, 1)
-    await asyncio.sleep(0.05)
+    await until(lambda: log.batches)
     await log.open(request, "b")
     with capture_logs() as logs:
         say(scribe, 1, 1)

@@ -71,11 +71,11 @@ class Run:
         self.ready.set()
 
     async def until_ready(self) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await self.ready.wait()
 
     async def until(self, name: str, state: State, times: int = 1) -> Event:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while (
                 len(found := [each for each in self.events if (each.name, each.state) == (name, state)])
                 < times
@@ -86,7 +86,7 @@ class Run:
 
     async def stop(self) -> None:
         self._stop.set()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(40):
             await self.task
 
     def names(self, state: State) -> list[str]:

@@ -43,11 +43,11 @@ async def test_two_replicas_let_through_as_many_together(replica, throttle):
 
 
 async def test_who_is_refused_hears_when_a_token_is_there_and_it_is_there_then(replica, throttle):
-    limiter, limit = replica(), throttle(rate=4.0, burst=2.0)
+    limiter, limit = replica(), throttle(rate=1.0, burst=2.0)
     await take_all(limiter, limit)
     wait = await limiter.take([limit])
     assert isinstance(wait, Wait)
-    assert 0.2 < wait.after.total_seconds() <= 0.25
+    assert 0.7 < wait.after.total_seconds() <= 1
     await asyncio.sleep(wait.after.total_seconds() / 2)
     assert isinstance(await limiter.take([limit]), Wait), "half of it is too early"
     await asyncio.sleep(wait.after.total_seconds() / 2 + 0.005)
@@ -108,12 +108,12 @@ async def test_a_bucket_that_never_fills_waits_for_a_day(replica, throttle):
 
 
 async def test_how_a_caller_stands_is_known_without_asking(replica, store, throttle):
-    limiter, limit = replica(), throttle(rate=2.0)
+    limiter, limit = replica(), throttle(rate=0.1)
     await limiter.take([limit])
     asked = len(store.asked)
     (standing,) = limiter.standings([limit])
     assert (standing.unit, standing.limit, round(standing.remaining)) == (Unit.REQUESTS, 10, 9)
-    assert 0.4 < standing.reset.total_seconds() <= 0.5
+    assert 5 < standing.reset.total_seconds() <= 10
     assert len(store.asked) == asked
 
 
@@ -170,7 +170,7 @@ async def test_what_is_not_needed_goes_back_after_a_while(replica, store, thrott
         await asyncio.sleep(0.01)
     await asyncio.sleep(0.05)
     assert await level(store, burst=100.0) < 80, "some were drawn ahead"
-    await until(lambda: store.count("put_back"), within=3)
+    await until(lambda: store.count("put_back"))
     assert await level(store, burst=100.0) == 80
 
 
@@ -191,14 +191,14 @@ async def test_other_bounds_hold_from_the_next_request_on(replica, throttle):
 
 # ---- in line -----------------------------------------------------------------------------------------------------
 async def test_jobs_that_wait_come_one_after_the_other(replica, throttle):
-    limiter, limit = replica(), throttle(rate=10.0, burst=1.0)
+    limiter, limit = replica(), throttle(rate=0.1, burst=1.0)
     await limiter.take([limit])
     turns = []
     for _ in range(4):
         wait = await limiter.take([limit])
         assert isinstance(wait, Wait)
         turns.append((await limiter.queue(wait)).total_seconds())
-    assert turns == pytest.approx([0.1, 0.2, 0.3, 0.4], abs=0.05)
+    assert turns == pytest.approx([10, 20, 30, 40], abs=5)
 
 
 async def test_a_line_in_a_store_that_is_away_is_as_long_as_the_wait(replica, store, throttle):
@@ -221,7 +221,7 @@ async def test_a_share_fills_at_the_share_of_the_rate(replica, store, throttle):
     await take_all(limiter, limit)
     wait = await limiter.take([limit])
     assert isinstance(wait, Wait)
-    assert 0.05 < wait.after.total_seconds() <= 0.1
+    assert 0 < wait.after.total_seconds() <= 0.1
     await asyncio.sleep(wait.after.total_seconds() + 0.005)
     assert isinstance(await limiter.take([limit]), Taken)
 
@@ -231,7 +231,7 @@ async def test_what_was_spent_while_the_store_was_away_is_told_when_it_is_back(r
     store.away = True
     assert await take_all(limiter, limit) == 5
     store.away = False
-    await until(lambda: ("draw",) in store.asked and store.asked[-1] == ("draw", "caller-1"), within=3)
+    await until(lambda: ("draw",) in store.asked and store.asked[-1] == ("draw", "caller-1"))
     assert await level(store) == 5
 
 
@@ -239,17 +239,18 @@ async def test_a_store_that_does_not_answer_is_waited_for_no_longer_than_the_pat
     replica, store, throttle
 ):
     limiter, limit = replica(2, patience=timedelta(milliseconds=50)), throttle()
-    store.slowness = 0.4
+    store.slowness = 30
     began = monotonic()
     assert await take_all(limiter, limit) == 5
-    assert monotonic() - began < 0.3
+    assert monotonic() - began < 15
+    store.slowness = 0
 
 
 async def test_who_gives_up_waiting_takes_nothing(replica, store, throttle):
     limiter, limit = replica(), throttle(burst=1.0)
-    store.slowness = 0.05
+    store.slowness = 2
     asking = asyncio.create_task(limiter.take([limit]))
-    await asyncio.sleep(0.01)
+    await until(lambda: store.count("draw"))
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking

@@ -25,7 +25,7 @@ from gateway.storage.memory.probes import MemoryProbes
 from tests.builders import a_failed_attempt, a_model, a_registry, a_request
 
 URL = "http://127.0.0.1:1/v1"
-POLICY = BreakerPolicy(failures=2, cool_down=timedelta(seconds=0.05))
+POLICY = BreakerPolicy(failures=2, cool_down=timedelta(seconds=1))
 PRICE = Price(Decimal(10), Decimal(20))
 
 
@@ -228,7 +228,7 @@ async def test_failing_probes_open_the_breaker_and_a_call_that_works_closes_it(m
     assert health(prober).breaker is Breaker.OPEN
     await look(prober)
     assert prober._vitals.breakers.state("good").trips == 1, "within its cool-down nothing changes"
-    await asyncio.sleep(0.06)
+    await asyncio.sleep(1.01)
     upstream.error = None
     await look(prober)
     assert health(prober).breaker is Breaker.CLOSED
@@ -242,7 +242,7 @@ async def test_a_list_neither_closes_a_breaker_nor_forgives_a_model_its_failures
     await look(prober)
     vitals.settle(failing, a_request(), probe=vitals.begin("good"))
     assert health(prober).breaker is Breaker.OPEN
-    await asyncio.sleep(0.06)
+    await asyncio.sleep(1.01)
     await look(prober)
     assert health(prober).breaker is Breaker.HALF_OPEN
     assert Window.MINUTE not in health(prober).windows

@@ -269,8 +269,8 @@ async def test_at_the_limit_an_idle_connection_of_another_server_makes_room():
         a_pool(max_connections=1) as pool,
     ):
         await read(await ask(pool, one))
-        await read(await ask(pool, other, pool_timeout=0.5))
-        await read(await ask(pool, one, pool_timeout=0.5))
+        await read(await ask(pool, other, pool_timeout=30))
+        await read(await ask(pool, one, pool_timeout=30))
         assert (one.connections, other.connections) == (2, 1)
 
 
@@ -315,14 +315,18 @@ async def test_an_answer_that_is_left_half_read_takes_its_connection_along():
 
 
 async def test_what_comes_while_nobody_asks_ends_the_connection():
+    spoken = asyncio.Event()
+
     async def twice(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(PLAIN)
         await asyncio.sleep(0.02)
         writer.write(PLAIN.replace(b"hello", b"other"))
+        spoken.set()
 
     async with a_server(twice) as server, a_pool() as pool:
         assert await read(await ask(pool, server)) == b"hello"
-        await asyncio.sleep(0.05)
+        await spoken.wait()
+        await asyncio.sleep(0.1)
         assert await read(await ask(pool, server)) == b"hello"
         assert server.connections == 2
 

@@ -29,7 +29,7 @@ from gateway.providers.gemini import wire as gemini_wire
 from gateway.providers.ports import Call
 from gateway.settings import Providers
 from tests.contracts.bedrock import chunk, event
-from tests.contracts.upstreams import TIMEOUTS, call, head, saying
+from tests.contracts.upstreams import TIMEOUTS, call, head, saying, within
 
 WORDS = st.sampled_from(
     [
@@ -211,8 +211,9 @@ async def test_a_server_that_stays_after_its_last_word_holds_nobody_up(name: str
     kind, said, _ = STREAMS[name]
     provider = open_provider(name, Providers())
     async with saying(head(kind=kind) + said, close=False) as server:
-        async with asyncio.timeout(1):
-            events = [each async for each in provider.stream(call(base_url=server.base_url))]
+        async with asyncio.timeout(30):
+            asked = call(base_url=server.base_url, timeouts=within(first_byte=90, total=90))
+            events = [each async for each in provider.stream(asked)]
         assert "".join(each.text for each in events) == "Yes"
         assert events[-1].usage is not None
     await provider.close()

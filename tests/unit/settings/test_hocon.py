@@ -85,7 +85,7 @@ _TANGLED = [
 
 
 @pytest.mark.timeout(30)
-@settings(max_examples=300, deadline=timedelta(seconds=5))
+@settings(max_examples=300, deadline=timedelta(seconds=30))
 @given(
     st.lists(
         st.tuples(st.sampled_from(["a", "b", "c.d", "a.b", '"q.r"']), st.sampled_from(_TANGLED)), max_size=6

@@ -35,7 +35,7 @@ class Writer:
 
 async def test_a_single_entry_is_written_at_once_and_alone():
     writer = Writer()
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(30):
         assert await GroupCommit(writer).add(21) == 42
     assert writer.batches == [[21]]
 
@@ -52,7 +52,7 @@ async def test_what_waits_while_a_batch_is_written_goes_together_into_the_next()
 async def test_entries_one_after_the_other_are_all_written():
     # An entry that comes just as a committer ends must not be overlooked.
     commits = GroupCommit(Writer(), committers=1)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         for number in range(500):
             assert await commits.add(number) == 2 * number
 
@@ -114,5 +114,5 @@ async def test_nobody_waits_for_a_committer_that_was_cancelled():
         if task.get_name() == "group commit":
             task.cancel()
     with pytest.raises(StorageUnavailable):
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(30):
             await waiting
