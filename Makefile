@@ -23,6 +23,7 @@ test: .venv/.ready ## everyday tests, a few minutes
 	@$(PY) -m pytest -m "not slow" $(ARGS)
 
 test-all: .venv/.ready ## all tests, the slow and the destructive ones too
+	@infra/s3/versitygw.sh >/dev/null || true
 	@$(PY) -m pytest $(ARGS)
 
 check: .venv/.ready ## style, types, floors, protos, generated files

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -46,7 +47,9 @@ class Filing:
             if held or not number:
                 await self._put(file_id, number, bytes(held))
         except BaseException:
-            await self._contents.delete(file_id)
+            # A store that cannot be reached now is swept later; what went wrong first is what is told.
+            with suppress(StorageUnavailable):
+                await self._contents.delete(file_id)
             raise
         return size
 

@@ -10,6 +10,7 @@ import structlog
 from hypothesis import HealthCheck, settings
 
 from gateway import telemetry
+from tests.s3 import S3Server
 from tests.servers import Servers
 
 # A busy machine is no failure.
@@ -63,6 +64,15 @@ def empty_database_url(servers: Servers) -> Generator[str]:
 def temporal_address(servers: Servers) -> str:
     """A Temporal server with our search attributes."""
     return servers.temporal.address
+
+
+@pytest.fixture(scope="session")
+def s3_server(servers: Servers) -> S3Server:
+    """A real server that speaks S3; its tests are left out, and say so, where it could not be built."""
+    try:
+        return servers.s3
+    except FileNotFoundError as missing:
+        pytest.skip(str(missing))
 
 
 @pytest.fixture(scope="session")

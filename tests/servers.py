@@ -28,6 +28,7 @@ from infra.local.probes import http_ok
 from infra.local.process import Child, describe
 from infra.local.supervisor import answered
 from infra.local.temporal import Temporal
+from tests.s3 import S3Server
 
 T = TypeVar("T")
 
@@ -119,6 +120,14 @@ class Servers:
         argv = (sys.executable, "-m", "gateway.providers.scripted", "--port", str(port))
         self.start(Component(name="scripted", launch=Launch(argv), ready=partial(http_ok, port, "/health")))
         return f"http://127.0.0.1:{port}/v1"
+
+    @cached_property
+    def s3(self) -> S3Server:
+        """A server that speaks S3, with a bucket `files`. Raises FileNotFoundError where its program is missing."""
+        server = S3Server(self.folder / "s3", free_port(), secrets.token_urlsafe(24))
+        server.make_bucket("files")
+        self.start(server.component())
+        return server
 
     def url(self, database: str) -> str:
         """The URL of a database."""

@@ -114,10 +114,11 @@ class FilesService:
         )
 
     async def delete(self, caller: Caller, name: str) -> File:
-        """Forget a file. Raises FileNotFound."""
+        """Forget a file. Raises FileNotFound, StorageUnavailable."""
         file = await self.get(caller, name)
-        await self._files.delete(caller.id, file.id)
+        # Its content first: if that cannot be done now, the file is still there to be asked for again.
         await self._filing.delete(file.id)
+        await self._files.delete(caller.id, file.id)
         return file
 
     async def _read(self, file: File) -> AsyncGenerator[bytes]:

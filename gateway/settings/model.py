@@ -491,6 +491,29 @@ class Local(Section):
     ports: LocalPorts = LocalPorts()
 
 
+class S3Settings(Section):
+    """Storage that speaks S3."""
+
+    endpoint: Text = ""
+    region: Text = "us-east-1"
+    bucket: Text = ""
+    prefix: Text = ""
+    path_style: Truth = True
+    access_key: SecretText = Secret()
+    secret_key: SecretText = Secret()
+    allow_http: Truth = False
+    tls_ca: Text = ""
+    connect_timeout: Timeout = seconds(2)
+    timeout: Timeout = seconds(15)
+
+
+class FilesSettings(Section):
+    """Where contents of files are kept."""
+
+    store: Literal["postgres", "s3"] = "postgres"
+    s3: S3Settings = S3Settings()
+
+
 class BatchesSettings(Section):
     """Files that callers hand over, and batches of requests."""
 
@@ -500,6 +523,7 @@ class BatchesSettings(Section):
     at_once: Count = 32
     window: Timeout = timedelta(hours=24)
     keep_files: Timeout = timedelta(days=30)
+    files: FilesSettings = FilesSettings()
 
 
 class Settings(BaseSettings):

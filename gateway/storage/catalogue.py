@@ -8,8 +8,9 @@ from datetime import datetime
 from difflib import get_close_matches
 from typing import Final
 
-from gateway.settings import Settings
+from gateway.settings import FilesSettings, Settings, Storage
 from gateway.storage.changes import ChangesByNoun
+from gateway.storage.contents import ContentsByStore
 from gateway.storage.memory import MemoryStore
 from gateway.storage.ports import (
     Audit,
@@ -22,6 +23,7 @@ from gateway.storage.ports import (
     Conversations,
     Deliveries,
     Files,
+    FileStore,
     Idempotency,
     Jobs,
     Keys,
@@ -41,6 +43,8 @@ from gateway.storage.ports import (
     WebhookSecrets,
 )
 from gateway.storage.postgres.store import open_store as open_postgres
+from gateway.storage.s3.bucket import Bucket
+from gateway.storage.s3.contents import S3Contents
 
 
 async def _postgres(settings: Settings) -> Store:
@@ -48,11 +52,11 @@ async def _postgres(settings: Settings) -> Store:
         raise ValueError(
             "postgres.url: expected postgresql://…, got nothing, and a port of storage is on postgres"
         )
-    return await open_postgres(settings.postgres)
+    return await open_postgres(settings.postgres, FileStore(settings.batches.files.store))
 
 
-async def _memory(_: Settings) -> Store:
-    return MemoryStore()
+async def _memory(settings: Settings) -> Store:
+    return MemoryStore(FileStore(settings.batches.files.store))
 
 
 BACKENDS: Final[Mapping[str, Callable[[Settings], Awaitable[Store]]]] = {
@@ -115,8 +119,8 @@ class PortByPort:
 async def open_store(settings: Settings) -> Store:
     """Open the backends that the settings name. Raises ValueError, naming the key, for names that do not do.
 
-    A database that is away does not make this fail. Payloads by reference lie where the claims do, and so does what
-    is kept by Idempotency-Key.
+    Neither a database nor S3 that is away makes this fail; S3 that answers and refuses does. Payloads by reference lie
+    where the claims do, and so does what is kept by Idempotency-Key.
     """
     chosen = settings.storage
     for port, name in chosen.model_dump().items():
@@ -133,8 +137,18 @@ async def open_store(settings: Settings) -> Store:
         (chosen.requests, chosen.claims, chosen.keys, chosen.models, chosen.limits, chosen.live)
     )
     opened = {name: await BACKENDS[name](settings) for name in names}
-    if len(opened) == 1:
+    files = settings.batches.files
+    named = files.store == FileStore.S3 or files.s3.bucket
+    if len(opened) == 1 and not named:
         return opened[chosen.requests]
+    contents = opened[chosen.requests].contents
+    if named:
+        try:
+            contents = await _with_s3(files, opened[chosen.requests])
+        except BaseException:
+            for backend in opened.values():
+                await backend.close()
+            raise
     return PortByPort(
         requests=opened[chosen.requests].requests,
         jobs=opened[chosen.jobs].jobs,
@@ -143,7 +157,7 @@ async def open_store(settings: Settings) -> Store:
         keys=opened[chosen.keys].keys,
         blobs=opened[chosen.claims].blobs,
         files=opened[chosen.requests].files,
-        contents=opened[chosen.requests].contents,
+        contents=contents,
         batches=opened[chosen.requests].batches,
         streams=opened[chosen.claims].streams,
         responses=opened[chosen.claims].responses,
@@ -157,16 +171,27 @@ async def open_store(settings: Settings) -> Store:
         audit=opened[chosen.models].audit,
         rules=opened[chosen.models].rules,
         simulations=opened[chosen.requests].simulations,
-        changes=ChangesByNoun(
-            dict.fromkeys(("registry", "prices", "rules"), opened[chosen.models].changes),
-            opened[chosen.requests].changes,
-        ),
+        changes=_changes(opened, chosen),
         buckets=opened[chosen.limits].buckets,
         slots=opened[chosen.limits].slots,
         live=opened[chosen.live].live,
         probes=opened[chosen.live].probes,
         backends=tuple(opened.values()),
     )
+
+
+def _changes(opened: Mapping[str, Store], chosen: Storage) -> Changes:
+    rest = opened[chosen.requests].changes
+    if len(opened) == 1:
+        return rest
+    return ChangesByNoun(dict.fromkeys(("registry", "prices", "rules"), opened[chosen.models].changes), rest)
+
+
+async def _with_s3(settings: FilesSettings, beside: Store) -> Contents:
+    bucket = Bucket(settings.s3)
+    await bucket.check()
+    stores = {FileStore.POSTGRES: beside.contents, FileStore.S3: S3Contents(bucket, beside.files)}
+    return ContentsByStore(stores, FileStore(settings.store), beside.files)
 
 
 def _nearest(name: str) -> str:

@@ -18,6 +18,7 @@ from api.app import build_app
 from api.serve import _config
 from gateway.domain.rules import parse
 from gateway.settings import Api, BatchesSettings, Fallback, Health, Inference, Settings, Temporal
+from gateway.storage.memory import MemoryStore
 from tests.api.rpc import until
 from tests.api.world import KEY, World, a_world, registry
 
@@ -33,6 +34,7 @@ def a_quick_world(
     rules: Mapping[str, Any] | None = None,
     claudes_at: str | None = None,
     batches: BatchesSettings | None = None,
+    store: MemoryStore | None = None,
     **inference: Any,
 ) -> World:
     """A world whose settings differ in these, and whose retries come soon; `rules` as their text says them."""
@@ -44,7 +46,7 @@ def a_quick_world(
         health=health or Health(),
         batches=batches or BatchesSettings(),
     )
-    return a_world(settings, None if rules is None else parse(rules), claudes_at=claudes_at)
+    return a_world(settings, None if rules is None else parse(rules), claudes_at=claudes_at, store=store)
 
 
 async def left(asking: asyncio.Task[httpx2.Response]) -> None:

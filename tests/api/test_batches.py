@@ -2,11 +2,19 @@
 
 import asyncio
 import json
+from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import pytest
-from openai import AsyncOpenAI, ConflictError, NotFoundError
+from openai import AsyncOpenAI, ConflictError, InternalServerError, NotFoundError
 
-from gateway.settings import BatchesSettings
+from gateway.domain.secret import Secret
+from gateway.settings import BatchesSettings, S3Settings
+from gateway.storage.memory import MemoryStore
+from gateway.storage.ports import FileStore
+from gateway.storage.s3.bucket import Bucket
+from gateway.storage.s3.contents import S3Contents
+from infra.local.component import free_port
 from tests.api.rest import a_quick_world, bearer, serving
 from tests.api.world import ADMIN, KEY, OTHER
 
@@ -291,3 +299,53 @@ async def test_a_batch_of_another_caller_is_not_there(openai, rest):
         assert (answer.status_code, answer.json()["error"]["code"]) == (404, "batch_not_found")
     assert (await rest.get("/v1/batches", key=OTHER)).json()["data"] == []
     assert [each.id async for each in openai.batches.list(limit=1)] == [batch.id]
+
+
+# ---- files in S3 -------------------------------------------------------------------------------------------------
+def with_files_in(settings):
+    """A world that keeps the contents of files in a bucket."""
+    store = MemoryStore(FileStore.S3)
+    store.contents = S3Contents(Bucket(settings), store.files)
+    return a_quick_world(batches=BatchesSettings(at_once=4, max_lines=50), store=store)
+
+
+@asynccontextmanager
+async def a_client(world):
+    async with (
+        serving(world) as rest,
+        AsyncOpenAI(api_key=KEY, base_url=f"http://127.0.0.1:{rest.port}/v1", max_retries=0) as client,
+    ):
+        yield client
+
+
+@pytest.mark.slow
+async def test_a_batch_reads_and_writes_its_files_in_a_bucket(s3_server):
+    before = s3_server.names()
+    async with a_client(with_files_in(s3_server.settings(prefix="batches"))) as openai:
+        batch = await asked_for(openai, line("one"), line("two", "rejects"))
+        done = await ended(openai, batch)
+        assert done.status == "completed"
+        answers = await lines_of(openai, done.output_file_id)
+        assert answers["one"]["response"]["status_code"] == 200
+        assert set(await lines_of(openai, done.error_file_id)) == {"two"}
+        assert len(s3_server.names(prefix="batches/parts/")) == 3
+        for file_id in (batch.input_file_id, done.output_file_id, done.error_file_id):
+            assert (await openai.files.delete(file_id)).deleted
+    assert {name for name in s3_server.names() - before if "/parts/" in name} == set()
+
+
+async def test_a_bucket_that_is_away_is_a_storage_that_is_away():
+    settings = S3Settings(
+        endpoint=f"http://127.0.0.1:{free_port()}",
+        bucket="files",
+        access_key=Secret("a"),
+        secret_key=Secret("never-told"),
+        allow_http=True,
+        timeout=timedelta(seconds=1),
+    )
+    async with a_client(with_files_in(settings)) as openai:
+        with pytest.raises(InternalServerError) as refused:
+            await handed_over(openai, line("one"))
+    assert (refused.value.status_code, refused.value.code) == (503, "storage_unavailable")
+    assert refused.value.response.headers["retry-after"]
+    assert "never-told" not in refused.value.response.text

@@ -314,6 +314,7 @@ def a_world(
     models: Registry | None = None,
     providers: Mapping[str, Provider] | None = None,
     bounds: CallTimeouts | None = None,
+    store: MemoryStore | None = None,
 ) -> World:
     """A process of its own; with other models, more providers and other bounds of a call than it has by itself.
 
@@ -327,7 +328,7 @@ def a_world(
         in_force[0] = replace(models, prices=book)
 
     provider: Any = open_provider("scripted", settings.providers)
-    store, exchanges = MemoryStore(), Exchanges("here")
+    store, exchanges = store or MemoryStore(), Exchanges("here")
     seals = Seals(KeyRing("test", {"test": Secret(base64.b64encode(bytes(32)).decode())}))
     breaker = settings.health.breaker
     vitals = Vitals("here", policy_of(breaker), serve_all_open=breaker.all_open == "serve")

@@ -32,6 +32,7 @@ from gateway.storage.paging import filed_at, no_such_page, page_of
 from gateway.storage.ports import (
     JSON,
     Entry,
+    FileStore,
     JobFilter,
     KeptAnswer,
     Page,
@@ -431,14 +432,14 @@ class MemoryBlobs:
 class MemoryStore:
     """The port `Store`."""
 
-    def __init__(self) -> None:
-        """It is empty."""
+    def __init__(self, files_in: FileStore = FileStore.POSTGRES) -> None:
+        """It is empty; contents of files are written to `files_in`, which is here unless said otherwise."""
         self.jobs = MemoryJobs()
         self.requests = MemoryRequests(self.jobs)
         self.claims = MemoryClaims()
         self.idempotency = MemoryIdempotency()
         self.keys = MemoryKeys()
-        self.files = MemoryFiles()
+        self.files = MemoryFiles(files_in)
         self.contents = MemoryContents(self.files)
         self.batches = MemoryBatches(self.jobs.get)
         self.blobs = MemoryBlobs()

@@ -12,22 +12,25 @@ from gateway.domain.inference import Failure, Status
 from gateway.domain.jobs import Job
 from gateway.ids import parse_id
 from gateway.storage.paging import no_such_page, page_of
-from gateway.storage.ports.batches import BatchLine, FileFilter, LineState
+from gateway.storage.ports.batches import BatchLine, FileFilter, FileStore, LineState
 from gateway.storage.ports.page import Page
 
 
 class MemoryFiles:
     """The port `Files`."""
 
-    def __init__(self) -> None:
-        """There are none yet."""
+    def __init__(self, store: FileStore = FileStore.POSTGRES) -> None:
+        """There are none yet; `store` is where contents are written to."""
         self.kept: dict[str, File] = {}
+        self._store = store
+        self._stores: dict[str, FileStore] = {}
 
     async def create(self, file: File) -> bool:
         """Keep a file. Raises ValueError for an id that is not a UUID."""
         _check(file.id)
         new = file.id not in self.kept
         self.kept.setdefault(file.id, file)
+        self._stores.setdefault(file.id, self._store)
         return new
 
     async def get(self, caller: str, file_id: str) -> File | None:
@@ -58,13 +61,21 @@ class MemoryFiles:
         file = self.kept.get(file_id)
         if file is None or file.caller != caller:
             return False
-        del self.kept[file_id]
+        del self.kept[file_id], self._stores[file_id]
         return True
 
     async def expired(self, now: datetime, limit: int) -> Sequence[File]:
         """Some of the files whose time is over."""
         over = [f for f in self.kept.values() if f.kept_until is not None and f.kept_until <= now]
         return over[:limit]
+
+    async def store_of(self, file_id: str) -> FileStore | None:
+        """Where a file's content is."""
+        return self._stores.get(file_id)
+
+    async def known(self, file_ids: Sequence[str]) -> frozenset[str]:
+        """Those of them that are files."""
+        return frozenset(self.kept.keys() & set(file_ids))
 
 
 class MemoryContents:

@@ -12,7 +12,15 @@ from gateway.domain.identity import Budget, Caller, Key, Right
 from gateway.domain.inference import Attempt, InferenceRequest, Settlement, Status
 from gateway.domain.jobs import Job
 from gateway.domain.rules import Decision
-from gateway.storage.ports.batches import Batches, BatchLine, Contents, FileFilter, Files, LineState
+from gateway.storage.ports.batches import (
+    Batches,
+    BatchLine,
+    Contents,
+    FileFilter,
+    Files,
+    FileStore,
+    LineState,
+)
 from gateway.storage.ports.changes import Changes
 from gateway.storage.ports.deliveries import Deliveries, WebhookSecrets
 from gateway.storage.ports.idempotency import Idempotency, KeyClaim, KeyHeld, KeyState
@@ -62,6 +70,7 @@ __all__ = [
     "Drawn",
     "Entry",
     "FileFilter",
+    "FileStore",
     "Files",
     "Heard",
     "Held",

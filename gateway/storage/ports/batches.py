@@ -20,8 +20,18 @@ class FileFilter(StrEnum):
     OLDEST = "asc"
 
 
+class FileStore(StrEnum):
+    """Where contents are: beside what is known of their files, whatever that store is, or in storage that speaks S3."""
+
+    POSTGRES = "postgres"
+    S3 = "s3"
+
+
 class Files(Protocol):
-    """What is known of files. Everything is a caller's own: of another's nothing is told and nothing changed."""
+    """What is known of files. Everything is a caller's own: of another's nothing is told and nothing changed.
+
+    A file is kept with the store that contents were written to when it was made.
+    """
 
     async def create(self, file: File) -> bool:
         """Keep a file whose content is there; False if it is kept already. Raises ValueError for an id that is none."""
@@ -43,6 +53,14 @@ class Files(Protocol):
 
     async def expired(self, now: datetime, limit: int) -> Sequence[File]:
         """Some of the files whose time is over."""
+        ...
+
+    async def store_of(self, file_id: str) -> FileStore | None:
+        """Where a file's content is; None if there is no such file."""
+        ...
+
+    async def known(self, file_ids: Sequence[str]) -> frozenset[str]:
+        """Those of them that are files, of any caller's."""
         ...
 
 

@@ -14,7 +14,7 @@ from gateway.domain.batches import Batch, BatchStatus, Counts, File, LineProblem
 from gateway.domain.inference import Failure
 from gateway.ids import parse_id
 from gateway.storage.paging import no_such_page, page_of
-from gateway.storage.ports.batches import BatchLine, FileFilter, LineState
+from gateway.storage.ports.batches import BatchLine, FileFilter, FileStore, LineState
 from gateway.storage.ports.page import Page
 from gateway.storage.postgres.database import Database
 from gateway.storage.postgres.named import Q
@@ -24,9 +24,10 @@ from gateway.storage.text import storable, storable_all
 class PostgresFiles:
     """The port `Files`."""
 
-    def __init__(self, database: Database) -> None:
-        """`database` is the store's."""
+    def __init__(self, database: Database, store: FileStore = FileStore.POSTGRES) -> None:
+        """`database` is the store's; `store` is where contents are written to."""
         self._database = database
+        self._store = store
 
     async def create(self, file: File) -> bool:
         """Keep a file whose content is there."""
@@ -38,6 +39,7 @@ class PostgresFiles:
             "bytes": file.bytes,
             "created_at": file.created_at,
             "kept_until": file.kept_until,
+            "store": self._store,
         }
         return await self._database.row(Q.files.create, params) is not None
 
@@ -75,6 +77,17 @@ class PostgresFiles:
         return [
             _file(row) for row in await self._database.rows(Q.files.expired, {"now": now, "limit": limit})
         ]
+
+    async def store_of(self, file_id: str) -> FileStore | None:
+        """Where a file's content is."""
+        row = await self._database.row(Q.files.store_of, {"id": _uuid(file_id)})
+        return None if row is None else FileStore(row["store"])
+
+    async def known(self, file_ids: Sequence[str]) -> frozenset[str]:
+        """Those of them that are files."""
+        ids = [_uuid(file_id) for file_id in file_ids]
+        rows = await self._database.rows(Q.files.known, {"ids": ids})
+        return frozenset(str(row["id"]) for row in rows)
 
 
 class PostgresContents:

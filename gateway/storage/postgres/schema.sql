@@ -921,7 +921,9 @@ CREATE TABLE files (
     purpose    text NOT NULL,
     bytes      bigint NOT NULL CHECK (bytes >= 0),
     created_at timestamptz NOT NULL,
-    kept_until timestamptz
+    kept_until timestamptz,
+    -- Where its content is: here, in file_parts, or in storage that speaks S3.
+    store      text NOT NULL DEFAULT 'postgres' CHECK (store IN ('postgres', 's3'))
 );
 
 CREATE INDEX files_of_caller ON files (caller, created_at, id);

@@ -7,6 +7,7 @@ from typing import Final
 
 from gateway.domain.errors import StorageUnavailable
 from gateway.settings import Postgres
+from gateway.storage.ports.batches import FileStore
 from gateway.storage.postgres.batches import PostgresBatches, PostgresContents, PostgresFiles
 from gateway.storage.postgres.blobs import PostgresBlobs
 from gateway.storage.postgres.changes import PostgresChanges
@@ -34,8 +35,8 @@ MONTHS_AHEAD: Final = 2
 class PostgresStore:
     """The port `Store`."""
 
-    def __init__(self, database: Database) -> None:
-        """`database` is open already, and closed with the store."""
+    def __init__(self, database: Database, files_in: FileStore = FileStore.POSTGRES) -> None:
+        """`database` is open already, and closed with the store; contents of files are written to `files_in`."""
         self._database = database
         self.requests = PostgresRequests(database)
         self.jobs = PostgresJobs(database)
@@ -43,7 +44,7 @@ class PostgresStore:
         self.idempotency = PostgresIdempotency(database)
         self.keys = PostgresKeys(database)
         self.blobs = PostgresBlobs(database)
-        self.files = PostgresFiles(database)
+        self.files = PostgresFiles(database, files_in)
         self.contents = PostgresContents(database)
         self.batches = PostgresBatches(database)
         self.streams = PostgresStreamLog(database)
@@ -100,8 +101,8 @@ class PostgresStore:
         await self._database.close()
 
 
-async def open_store(settings: Postgres) -> PostgresStore:
+async def open_store(settings: Postgres, files_in: FileStore = FileStore.POSTGRES) -> PostgresStore:
     """Open the store; a database that is away is looked for in the background, and does not make this fail."""
     database = Database(settings)
     await database.open()
-    return PostgresStore(database)
+    return PostgresStore(database, files_in)

@@ -2,8 +2,8 @@
 
 -- name: create
 -- Keeps a file whose content is there.
-INSERT INTO files (id, caller, filename, purpose, bytes, created_at, kept_until)
-VALUES (%(id)s, %(caller)s, %(filename)s, %(purpose)s, %(bytes)s, %(created_at)s, %(kept_until)s)
+INSERT INTO files (id, caller, filename, purpose, bytes, created_at, kept_until, store)
+VALUES (%(id)s, %(caller)s, %(filename)s, %(purpose)s, %(bytes)s, %(created_at)s, %(kept_until)s, %(store)s)
 ON CONFLICT (id) DO NOTHING
 RETURNING id;
 
@@ -37,6 +37,14 @@ DELETE FROM files WHERE id = %(id)s AND caller = %(caller)s RETURNING id;
 -- name: expired
 -- Some files whose time is over.
 SELECT * FROM files WHERE kept_until <= %(now)s LIMIT %(limit)s;
+
+-- name: store_of
+-- Where a file's content is.
+SELECT store FROM files WHERE id = %(id)s;
+
+-- name: known
+-- Which of these are files: contents elsewhere that are none were left by an upload that broke off.
+SELECT id FROM files WHERE id = ANY(%(ids)s);
 
 -- name: put_part
 -- Keeps a part of a content.
