@@ -409,6 +409,8 @@ class _Running:
     ) -> Attempt:
         if usage is None:
             usage = self._estimate(said)
+        elif usage.search_units and not usage.input:  # which are no tokens, and these are limited, too
+            usage = replace(self._estimate(said), search_units=usage.search_units)
         return self._attempt(Outcome.SUCCEEDED, None, usage, finish, upstream_id)
 
     def answered_here(self) -> Attempt:
@@ -457,6 +459,8 @@ class _Running:
         if free:
             usage, cost = Usage(), _NOTHING
         else:
+            if usage is not None and self.wanted.request.endpoint == Operation.SPEECH:
+                usage = replace(usage, characters=tokens.characters(self.wanted.body))
             cost = cost_of(self._price, usage, timedelta(milliseconds=took_ms))
         attempt = Attempt(
             number=self.wanted.number,

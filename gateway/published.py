@@ -39,6 +39,8 @@ _OTHERS: Final = {
     "audio_hours": ("audio_hour_usd", Decimal(1)),
     "input_audio_hours": ("audio_hour_usd", Decimal(1)),
     "requests_kcount": ("request_usd", Decimal(1000)),
+    "input_mchars": ("million_characters_usd", Decimal(1)),
+    "rerank_searches_kcount": ("search_unit_usd", Decimal(1000)),
 }
 # What a model is paid for beside all that, which no answer of a model tells us: tools that the provider runs, and
 # caches by what is in them.

@@ -72,6 +72,14 @@ def count_prompt(body: Mapping[str, msgspec.Raw]) -> int:
     return tokens
 
 
+def characters(body: Mapping[str, msgspec.Raw]) -> int:
+    """How many characters the text has that is to be spoken: what such models are priced by."""
+    try:
+        return len(msgspec.json.decode(body["input"], type=str))
+    except (KeyError, msgspec.DecodeError, UnicodeDecodeError):
+        return 0
+
+
 _ASKED = ("system", "instructions", "messages", "input", "prompt", "suffix", "query", "documents")
 _SPOKEN = ("refusal", "thinking", "arguments", "output", "input", "text", "content")
 _VISITED = (

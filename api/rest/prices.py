@@ -53,6 +53,10 @@ class _Parts(_TokenParts):
     request_usd: Annotated[GivenUsd, Field(description="For one request.")] = None
     gpu_second_usd: Annotated[GivenUsd, Field(description="For one second that a call takes.")] = None
     audio_hour_usd: Annotated[GivenUsd, Field(description="For one hour of audio.")] = None
+    million_characters_usd: Annotated[
+        GivenUsd, Field(description="For a million characters that are to be spoken.")
+    ] = None
+    search_unit_usd: Annotated[GivenUsd, Field(description="For one search unit of a reranker.")] = None
 
 
 class PriceBody(_Parts):
@@ -101,7 +105,7 @@ Count = Annotated[int, Field(ge=0, le=10**9)]
 
 
 class UsageBody(_Body):
-    """What would be used: tokens, images made, seconds of audio."""
+    """What would be used: tokens, images made, seconds of audio, characters to be spoken, search units."""
 
     input_tokens: Count = 0
     output_tokens: Count = 0
@@ -115,6 +119,8 @@ class UsageBody(_Body):
     image_output_tokens: Count = 0
     images: Count = 0
     audio_seconds: Annotated[float, Field(ge=0, le=10**9)] = 0.0
+    characters: Count = 0
+    search_units: Count = 0
 
 
 class EstimateBody(_Body):
@@ -306,6 +312,8 @@ def _usage(body: UsageBody) -> Usage:
         image_output=body.image_output_tokens,
         images=body.images,
         seconds=body.audio_seconds,
+        characters=body.characters,
+        search_units=body.search_units,
     )
 
 

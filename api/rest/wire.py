@@ -26,7 +26,7 @@ class _Shape(BaseModel):
 
 
 class UsageShape(_Shape):
-    """Tokens, images made and seconds of audio.
+    """Tokens, images made, seconds of audio, characters to be spoken and search units of a reranker.
 
     `input_tokens` includes those that were cached, written to a cache, audio and images; `output_tokens` includes
     reasoning, audio and images.
@@ -45,6 +45,8 @@ class UsageShape(_Shape):
     image_output_tokens: int = 0
     images: int = 0
     audio_seconds: float = 0.0
+    characters: int = 0
+    search_units: int = 0
 
 
 class FailureShape(_Shape):
@@ -215,6 +217,8 @@ def usage_shape(usage: Usage | None) -> UsageShape | None:
         image_output_tokens=usage.image_output,
         images=usage.images,
         audio_seconds=usage.seconds,
+        characters=usage.characters,
+        search_units=usage.search_units,
     )
 
 

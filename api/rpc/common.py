@@ -8,7 +8,7 @@ from gateway.domain.inference import Durability, Failure, Status, Usage
 from gateway.v1 import common_pb2 as pb
 
 DURABILITY = numbers_of(pb.Durability, Durability, "DURABILITY")
-MOST = 10**9  # tokens, images or seconds of one usage
+MOST = 10**9  # tokens, images, seconds or characters of one usage
 STATUS = numbers_of(pb.Status, Status, "STATUS")
 
 
@@ -30,6 +30,8 @@ def tokens(usage: Usage | None) -> pb.TokenUsage | None:
         image_output=usage.image_output,
         images=usage.images,
         audio_seconds=usage.seconds,
+        characters=usage.characters,
+        search_units=usage.search_units,
     )
 
 
@@ -48,6 +50,8 @@ def usage_of(tokens: pb.TokenUsage) -> Usage:
         image_output=tokens.image_output,
         images=tokens.images,
         seconds=tokens.audio_seconds,
+        characters=tokens.characters,
+        search_units=tokens.search_units,
     )
     for field in tokens.DESCRIPTOR.fields:
         if not 0 <= getattr(tokens, field.name) <= MOST:

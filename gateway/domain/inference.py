@@ -85,7 +85,8 @@ class Usage:
     """What one attempt used, in tokens counted OpenAI's way.
 
     `input` includes `cached`, `cache_write` (in it `cache_write_1h`, for an hour), `audio_input` and `image_input`;
-    `output` includes `reasoning`, `audio_output` and `image_output`. `images` counts images made, `seconds` of audio.
+    `output` includes `reasoning`, `audio_output` and `image_output`. `images` counts images made, `seconds` of audio,
+    `characters` of a text that was to be spoken, `search_units` as a reranker bills them.
     """
 
     input: int = 0
@@ -101,6 +102,8 @@ class Usage:
     cache_write_1h: int = 0
     image_input: int = 0
     image_output: int = 0
+    characters: int = 0
+    search_units: int = 0
 
     def plus(self, other: Usage) -> Usage:
         """Both together: estimated as soon as one of them is."""
@@ -118,6 +121,8 @@ class Usage:
             self.cache_write_1h + other.cache_write_1h,
             self.image_input + other.image_input,
             self.image_output + other.image_output,
+            self.characters + other.characters,
+            self.search_units + other.search_units,
         )
 
 

@@ -19,6 +19,8 @@ _UNITS: Final = {
     "request_usd": "per request",
     "gpu_second_usd": "per second",
     "audio_hour_usd": "per hour of audio",
+    "million_characters_usd": "per million characters",
+    "search_unit_usd": "per search unit",
 }
 _MOST: Final = {
     **dict.fromkeys(TOKEN_PARTS, Decimal(10_000)),
@@ -26,6 +28,8 @@ _MOST: Final = {
     "request_usd": Decimal(100),
     "gpu_second_usd": Decimal(1),
     "audio_hour_usd": Decimal(1_000),
+    "million_characters_usd": Decimal(10_000),
+    "search_unit_usd": Decimal(1),
 }
 _LEAST: Final = {
     **dict.fromkeys(TOKEN_PARTS, Decimal("0.0005")),
@@ -33,6 +37,8 @@ _LEAST: Final = {
     "request_usd": Decimal("0.0000001"),
     "gpu_second_usd": Decimal("0.0000001"),
     "audio_hour_usd": Decimal("0.001"),
+    "million_characters_usd": Decimal("0.01"),
+    "search_unit_usd": Decimal("0.0000001"),
 }
 # The units that people have prices in beside ours, and how many of ours each is.
 _OTHERS: Final = {
@@ -43,6 +49,8 @@ _OTHERS: Final = {
     "request_usd": (("per thousand requests", Decimal("0.001")), ("in cents", Decimal("0.01"))),
     "gpu_second_usd": (("per hour", Decimal(1) / 3600),),
     "audio_hour_usd": (("per minute", 60), ("per second", 3600)),
+    "million_characters_usd": (("per character", 10**6), ("per thousand characters", 10**3)),
+    "search_unit_usd": (("per thousand searches", Decimal("0.001")), ("in cents", Decimal("0.01"))),
 }
 
 

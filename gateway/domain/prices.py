@@ -5,9 +5,10 @@ How a usage is charged:
 - Where any token price is known, every kind of token that was used needs its price, or the cost is unknown. Some prices
   are honestly another's: cached input costs like any input where no price of its own is known, reasoning like any
   output, and images in a prompt like its text. Audio, written caches and images that were made have no such price.
-- Where no token price is known, the price is by request, image, GPU second or hour of audio, and tokens are in it.
-- Images and seconds of audio that have no price of their own are in the tokens that stand for them, where tokens are
-  charged; in the time of the GPU, or in a price by request alone.
+- Where no token price is known, the price is by request, image, GPU second, hour of audio, million characters or search
+  unit, and tokens are in it.
+- Images, seconds of audio, characters and search units that have no price of their own are in the tokens that stand for
+  them, where tokens are charged; in the time of the GPU, or in a price by request alone.
 - From a tier on, its prices hold for the whole request, as the providers that have tiers publish it.
 - What is used and charged by nothing at all makes the cost unknown.
 """
@@ -54,7 +55,14 @@ class Tier:
 
 TOKEN_PARTS: Final = tuple(f.name for f in fields(Tier) if f.name != "over")
 """The parts of a price that are USD for a million tokens."""
-OTHER_PARTS: Final = ("image_usd", "request_usd", "gpu_second_usd", "audio_hour_usd")
+OTHER_PARTS: Final = (
+    "image_usd",
+    "request_usd",
+    "gpu_second_usd",
+    "audio_hour_usd",
+    "million_characters_usd",
+    "search_unit_usd",
+)
 """The parts of a price with units of their own."""
 PARTS: Final = TOKEN_PARTS + OTHER_PARTS
 
@@ -64,8 +72,9 @@ class Price:
     """What a model costs from `since` on (None: always). None stands for a price that is not known.
 
     The first ten are USD for a million tokens; then USD for one image made, one request, one second that the call took
-    (of our own GPUs), one hour of audio. `cache_write_usd` is for a cache of five minutes or of no said time. A price
-    that knows nothing is how the prices of a model end.
+    (of our own GPUs), one hour of audio, a million characters to be spoken, one search unit of a reranker.
+    `cache_write_usd` is for a cache of five minutes or of no said time. A price that knows nothing is how the prices of
+    a model end.
     """
 
     input_usd: Decimal | None = None
@@ -83,6 +92,8 @@ class Price:
     request_usd: Decimal | None = None
     gpu_second_usd: Decimal | None = None
     audio_hour_usd: Decimal | None = None
+    million_characters_usd: Decimal | None = None
+    search_unit_usd: Decimal | None = None
     tiers: tuple[Tier, ...] = ()
 
     @property
@@ -125,7 +136,7 @@ class Price:
             charges.append(Charge("gpu_second_usd", seconds, _ONE, price.gpu_second_usd))
         if price.request_usd is not None:
             charges.append(Charge("request_usd", 1, _ONE, price.request_usd))
-        if usage.images or usage.seconds:
+        if usage.images or usage.seconds or usage.characters or usage.search_units:
             _charge_media(charges, price, usage, by_token=by_token)
         if not charges and (usage.input or usage.output):
             part, amount = ("input_usd", usage.input) if usage.input else ("output_usd", usage.output)
@@ -228,6 +239,12 @@ def _charge_media(charges: list[Charge], price: Price, usage: Usage, *, by_token
     in_tokens = by_token and (usage.input > 0 or usage.output > 0)
     if usage.seconds and (price.audio_hour_usd is not None or not (by_call or in_tokens)):
         charges.append(Charge("audio_hour_usd", Decimal(repr(usage.seconds)), _HOUR, price.audio_hour_usd))
+    if usage.characters and (price.million_characters_usd is not None or not (by_call or in_tokens)):
+        charges.append(
+            Charge("million_characters_usd", usage.characters, MILLION, price.million_characters_usd)
+        )
+    if usage.search_units and (price.search_unit_usd is not None or not (by_call or in_tokens)):
+        charges.append(Charge("search_unit_usd", usage.search_units, _ONE, price.search_unit_usd))
 
 
 def cost_of(price: Price | None, usage: Usage | None, took: timedelta | None = None) -> Decimal | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import ceil
 from typing import Final
 
 import msgspec
@@ -17,9 +18,12 @@ from gateway.providers.wire import Outgoing, Reading, complained
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _NULL: Final = msgspec.Raw(b"null")
+_MOST_UNITS: Final = 10**6
+"""No request has so many search units: who says so has miscounted, and is not billed by."""
 
 
 class _Units(msgspec.Struct):
+    search_units: float | None = None
     input_tokens: float | None = None
     output_tokens: float | None = None
 
@@ -27,6 +31,9 @@ class _Units(msgspec.Struct):
 class _Meta(msgspec.Struct):
     tokens: _Units | None = None
     billed_units: _Units | None = None
+
+
+_NO_UNITS: Final = _Units()
 
 
 def counted(fields: Body) -> Usage | None:
@@ -39,17 +46,23 @@ def counted(fields: Body) -> Usage | None:
 
 
 def reranked(fields: Body) -> Usage | None:
-    """The `usage` of an answer, or what Cohere says in `meta`. Its search units are no tokens: one is a request."""
-    if (usage := counted(fields)) is not None:
-        return usage
+    """The `usage` of an answer and what Cohere says in `meta`: tokens, or units that are billed beside them."""
+    usage = counted(fields)
     try:
         meta = msgspec.json.decode(fields.get("meta", _NULL), type=_Meta | None)
     except msgspec.ValidationError:
-        return None
-    units = None if meta is None else meta.billed_units or meta.tokens
-    if units is None or units.input_tokens is None:
-        return None
-    return usage_of(Told(input_tokens=int(units.input_tokens), output_tokens=int(units.output_tokens or 0)))
+        return usage
+    if meta is None:
+        return usage
+    billed = meta.billed_units or _NO_UNITS
+    units = billed if billed.input_tokens is not None else meta.tokens
+    if usage is None and units is not None and units.input_tokens is not None:
+        usage = usage_of(
+            Told(input_tokens=int(units.input_tokens), output_tokens=int(units.output_tokens or 0))
+        )
+    if billed.search_units is not None and 0 < billed.search_units <= _MOST_UNITS:
+        return replace(usage or Usage(), search_units=ceil(billed.search_units))
+    return usage
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ class Failure(_message.Message):
     def __init__(self, code: _Optional[str] = ..., message: _Optional[str] = ..., param: _Optional[str] = ..., status: _Optional[int] = ..., detail: _Optional[str] = ...) -> None: ...
 
 class TokenUsage(_message.Message):
-    __slots__ = ("input", "output", "cached", "reasoning", "estimated", "cache_write", "cache_write_1h", "audio_input", "audio_output", "image_input", "image_output", "images", "audio_seconds")
+    __slots__ = ("input", "output", "cached", "reasoning", "estimated", "cache_write", "cache_write_1h", "audio_input", "audio_output", "image_input", "image_output", "images", "audio_seconds", "characters", "search_units")
     INPUT_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
     CACHED_FIELD_NUMBER: _ClassVar[int]
@@ -68,6 +68,8 @@ class TokenUsage(_message.Message):
     IMAGE_OUTPUT_FIELD_NUMBER: _ClassVar[int]
     IMAGES_FIELD_NUMBER: _ClassVar[int]
     AUDIO_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    CHARACTERS_FIELD_NUMBER: _ClassVar[int]
+    SEARCH_UNITS_FIELD_NUMBER: _ClassVar[int]
     input: int
     output: int
     cached: int
@@ -81,7 +83,9 @@ class TokenUsage(_message.Message):
     image_output: int
     images: int
     audio_seconds: float
-    def __init__(self, input: _Optional[int] = ..., output: _Optional[int] = ..., cached: _Optional[int] = ..., reasoning: _Optional[int] = ..., estimated: _Optional[bool] = ..., cache_write: _Optional[int] = ..., cache_write_1h: _Optional[int] = ..., audio_input: _Optional[int] = ..., audio_output: _Optional[int] = ..., image_input: _Optional[int] = ..., image_output: _Optional[int] = ..., images: _Optional[int] = ..., audio_seconds: _Optional[float] = ...) -> None: ...
+    characters: int
+    search_units: int
+    def __init__(self, input: _Optional[int] = ..., output: _Optional[int] = ..., cached: _Optional[int] = ..., reasoning: _Optional[int] = ..., estimated: _Optional[bool] = ..., cache_write: _Optional[int] = ..., cache_write_1h: _Optional[int] = ..., audio_input: _Optional[int] = ..., audio_output: _Optional[int] = ..., image_input: _Optional[int] = ..., image_output: _Optional[int] = ..., images: _Optional[int] = ..., audio_seconds: _Optional[float] = ..., characters: _Optional[int] = ..., search_units: _Optional[int] = ...) -> None: ...
 
 class GatewayOptions(_message.Message):
     __slots__ = ("deadline", "durability", "tags", "metadata", "select", "prefer", "exclude", "max_cost_usd", "strict", "priority")

@@ -12,7 +12,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class PriceParts(_message.Message):
-    __slots__ = ("input_usd", "output_usd", "cached_input_usd", "cache_write_usd", "cache_write_1h_usd", "reasoning_usd", "audio_input_usd", "audio_output_usd", "image_input_usd", "image_output_usd", "image_usd", "request_usd", "gpu_second_usd", "audio_hour_usd")
+    __slots__ = ("input_usd", "output_usd", "cached_input_usd", "cache_write_usd", "cache_write_1h_usd", "reasoning_usd", "audio_input_usd", "audio_output_usd", "image_input_usd", "image_output_usd", "image_usd", "request_usd", "gpu_second_usd", "audio_hour_usd", "million_characters_usd", "search_unit_usd")
     INPUT_USD_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_USD_FIELD_NUMBER: _ClassVar[int]
     CACHED_INPUT_USD_FIELD_NUMBER: _ClassVar[int]
@@ -27,6 +27,8 @@ class PriceParts(_message.Message):
     REQUEST_USD_FIELD_NUMBER: _ClassVar[int]
     GPU_SECOND_USD_FIELD_NUMBER: _ClassVar[int]
     AUDIO_HOUR_USD_FIELD_NUMBER: _ClassVar[int]
+    MILLION_CHARACTERS_USD_FIELD_NUMBER: _ClassVar[int]
+    SEARCH_UNIT_USD_FIELD_NUMBER: _ClassVar[int]
     input_usd: str
     output_usd: str
     cached_input_usd: str
@@ -41,7 +43,9 @@ class PriceParts(_message.Message):
     request_usd: str
     gpu_second_usd: str
     audio_hour_usd: str
-    def __init__(self, input_usd: _Optional[str] = ..., output_usd: _Optional[str] = ..., cached_input_usd: _Optional[str] = ..., cache_write_usd: _Optional[str] = ..., cache_write_1h_usd: _Optional[str] = ..., reasoning_usd: _Optional[str] = ..., audio_input_usd: _Optional[str] = ..., audio_output_usd: _Optional[str] = ..., image_input_usd: _Optional[str] = ..., image_output_usd: _Optional[str] = ..., image_usd: _Optional[str] = ..., request_usd: _Optional[str] = ..., gpu_second_usd: _Optional[str] = ..., audio_hour_usd: _Optional[str] = ...) -> None: ...
+    million_characters_usd: str
+    search_unit_usd: str
+    def __init__(self, input_usd: _Optional[str] = ..., output_usd: _Optional[str] = ..., cached_input_usd: _Optional[str] = ..., cache_write_usd: _Optional[str] = ..., cache_write_1h_usd: _Optional[str] = ..., reasoning_usd: _Optional[str] = ..., audio_input_usd: _Optional[str] = ..., audio_output_usd: _Optional[str] = ..., image_input_usd: _Optional[str] = ..., image_output_usd: _Optional[str] = ..., image_usd: _Optional[str] = ..., request_usd: _Optional[str] = ..., gpu_second_usd: _Optional[str] = ..., audio_hour_usd: _Optional[str] = ..., million_characters_usd: _Optional[str] = ..., search_unit_usd: _Optional[str] = ...) -> None: ...
 
 class PriceTier(_message.Message):
     __slots__ = ("over", "prices")

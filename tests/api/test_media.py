@@ -279,7 +279,9 @@ async def test_a_text_is_spoken_and_the_sound_passed_on_as_it_comes(rest: Rest):
     assert sound[:4] == b"RIFF"
     record = await rest.settled(response)
     assert json.loads(record.answer) == {"media_type": "audio/wav", "bytes": len(sound)}
-    assert record.settlement.usage.input > 0
+    usage = record.settlement.usage
+    assert usage.input > 0
+    assert usage.characters == len(SPEECH["input"]), "such models are priced by them"
 
 
 async def test_speech_may_come_as_events(rest: Rest):
@@ -289,7 +291,8 @@ async def test_speech_may_come_as_events(rest: Rest):
     assert base64.b64decode(said.data[0]["audio"]).startswith(b"RIFF")
     assert said.data[-1]["type"] == "speech.audio.done"
     record = await rest.settled(response)
-    assert record.settlement.usage.output == 3
+    usage = record.settlement.usage
+    assert (usage.output, usage.estimated, usage.characters) == (3, False, len(SPEECH["input"]))
     assert said.data[0]["audio"] not in record.answer
 
 

@@ -90,6 +90,8 @@ async def test_a_job_is_accepted_and_brings_its_result(rest):
         "image_output_tokens": 0,
         "images": 0,
         "audio_seconds": 0.0,
+        "characters": 0,
+        "search_units": 0,
     }
     assert ended["completed_at"] >= ended["started_at"] >= ended["created_at"]
     result = await rest.get(f"/api/v1/jobs/{job['id']}/result")

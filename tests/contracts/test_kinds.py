@@ -57,7 +57,7 @@ ASKED: dict[Operation, dict[str, Any]] = {
 USED = {
     Operation.COMPLETIONS: Usage(input=4, output=8),
     Operation.EMBEDDINGS: Usage(input=2),
-    Operation.RERANK: Usage(input=4),
+    Operation.RERANK: Usage(input=4, search_units=1),
     Operation.MODERATIONS: None,
 }
 
@@ -116,7 +116,17 @@ async def test_failures_are_told_apart_as_those_of_a_chat(
         ({"usage": {"total_tokens": 7}}, Usage(input=7)),
         ({"usage": {"prompt_tokens": 7, "total_tokens": 7}}, Usage(input=7)),
         ({"meta": {"billed_units": {"input_tokens": 7.0, "output_tokens": 0}}}, Usage(input=7)),
-        ({"meta": {"billed_units": {"search_units": 1}}}, None),
+        ({"meta": {"billed_units": {"search_units": 1}}}, Usage(search_units=1)),
+        (
+            {"meta": {"billed_units": {"search_units": 2.0}, "tokens": {"input_tokens": 9}}},
+            Usage(input=9, search_units=2),
+        ),
+        (
+            {"usage": {"total_tokens": 7}, "meta": {"billed_units": {"search_units": 1}}},
+            Usage(7, search_units=1),
+        ),
+        ({"meta": {"billed_units": {"search_units": -1}}}, None),
+        ({"meta": {"billed_units": {"search_units": 1e300}}}, None),
         ({"meta": "odd"}, None),
         ({}, None),
     ],

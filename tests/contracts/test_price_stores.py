@@ -166,7 +166,18 @@ async def test_the_last_correction_holds_and_each_says_what_held_before(store):
 
 async def test_all_parts_of_a_usage_are_charged_from_the_ledger(store):
     usage = Usage(
-        90, 50, 3, 2, cache_write=4, cache_write_1h=1, audio_input=5, audio_output=6, images=7, seconds=8.5
+        90,
+        50,
+        3,
+        2,
+        cache_write=4,
+        cache_write_1h=1,
+        audio_input=5,
+        audio_output=6,
+        images=7,
+        seconds=8.5,
+        characters=9,
+        search_units=10,
     )
     usage = replace(usage, image_input=9, image_output=10)
     request_id = await settled(store, an_attempt(usage=usage))

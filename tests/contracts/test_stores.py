@@ -78,7 +78,18 @@ async def test_what_was_entered_is_read_back_whole(store):
         first_token_ms=None,
     )
     usage = Usage(
-        90, 50, 3, 2, estimated=True, cache_write=4, audio_input=5, audio_output=6, images=7, seconds=8.5
+        90,
+        50,
+        3,
+        2,
+        estimated=True,
+        cache_write=4,
+        audio_input=5,
+        audio_output=6,
+        images=7,
+        seconds=8.5,
+        characters=9,
+        search_units=10,
     )
     usage = replace(usage, cache_write_1h=1, image_input=9, image_output=10)
     answered = an_attempt(2, usage=usage, cost_usd=Decimal("0.0000001234567890"))

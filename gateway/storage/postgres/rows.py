@@ -285,6 +285,8 @@ _SELDOM = {
     "image_output_tokens": "image_output",
     "images": "images",
     "audio_seconds": "seconds",
+    "characters": "characters",
+    "search_units": "search_units",
 }
 
 

@@ -60,6 +60,8 @@ CREATE TABLE requests (
     audio_seconds          double precision,
     registry_version       text NOT NULL DEFAULT '',
     facts                  jsonb NOT NULL DEFAULT '{}',
+    characters             bigint,
+    search_units           bigint,
     PRIMARY KEY (accepted_at, id)
 ) PARTITION BY RANGE (accepted_at);
 
@@ -108,6 +110,8 @@ CREATE TABLE attempts (
     image_output_tokens    bigint,
     images                 bigint,
     audio_seconds          double precision,
+    characters             bigint,
+    search_units           bigint,
     PRIMARY KEY (accepted_at, request_id, number)
 ) PARTITION BY RANGE (accepted_at);
 
@@ -227,7 +231,9 @@ CREATE TABLE jobs (
     audio_seconds          double precision,
     priority               smallint NOT NULL DEFAULT 3 CHECK (priority BETWEEN 1 AND 5),
     not_before             timestamptz,
-    deleted_at             timestamptz
+    deleted_at             timestamptz,
+    characters             bigint,
+    search_units           bigint
 );
 
 CREATE INDEX jobs_created ON jobs (created_at, id);
@@ -366,7 +372,9 @@ CREATE TABLE prices (
     source             text NOT NULL,
     actor              text NOT NULL,
     created_at         timestamptz NOT NULL DEFAULT clock_timestamp(),
-    upstream           text
+    upstream           text,
+    million_characters_usd numeric CHECK (million_characters_usd >= 0),
+    search_unit_usd    numeric CHECK (search_unit_usd >= 0)
 );
 
 CREATE INDEX prices_model ON prices (model, since);
@@ -832,6 +840,8 @@ CREATE TABLE usage (
     cost_unknown          bigint NOT NULL,
     latency               numeric,
     first_token           numeric,
+    characters            bigint NOT NULL DEFAULT 0,
+    search_units          bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (grain, cut, key, at)
 ) PARTITION BY LIST (grain);
 

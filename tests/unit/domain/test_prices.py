@@ -44,6 +44,12 @@ TEXT = Price(D(2), D(8))
         (Price(None, D(8)), Usage(100, 10), ("input_usd",)),
         (TEXT, Usage(input=20, images=1), ("image_usd",)),
         (TEXT, Usage(seconds=3.5), ("audio_hour_usd",)),
+        (TEXT, Usage(characters=40), ("million_characters_usd",)),
+        (TEXT, Usage(input=9, characters=40), ()),
+        (TEXT, Usage(search_units=1), ("search_unit_usd",)),
+        (TEXT, Usage(input=9, search_units=1), ()),
+        (Price(request_usd=D("0.002")), Usage(input=9, search_units=1, characters=40), ()),
+        (Price(search_unit_usd=D("0.002")), Usage(input=9), ("input_usd",)),
         (Price(image_usd=D("0.04")), Usage(input=20), ("input_usd",)),
         (Price(gpu_second_usd=D("0.001")), Usage(10, 5), ("gpu_second_usd",)),
         (Price(), Usage(10, 5), ("input_usd",)),
@@ -154,6 +160,8 @@ def usages(draw: st.DrawFn) -> Usage:
         audio_output=spoken,
         images=draw(st.integers(0, 100)),
         seconds=draw(st.integers(0, 10**6)) / 4,
+        characters=draw(counts),
+        search_units=draw(st.integers(0, 100)),
         cache_write_1h=draw(st.integers(0, write)),
         image_input=image,
         image_output=drawn,
@@ -181,7 +189,7 @@ def test_a_cost_is_an_exact_decimal_and_never_negative(price: Price, usage: Usag
     assert isinstance(cost, Decimal)
     assert cost >= 0
     # A million millionths of a millionth: whatever tokens cost is a whole number of these, or something was rounded.
-    tokens = replace(usage, images=0, seconds=0.0)
+    tokens = replace(usage, images=0, seconds=0.0, search_units=0)
     scaled = (known(price, tokens) - once(price)) * 10**12
     assert scaled == scaled.to_integral_value()
 
@@ -195,7 +203,12 @@ def test_two_usages_cost_together_what_they_cost_apart(price: Price, one: Usage,
 
 
 @settings(deadline=None)  # a busy machine is no failure
-@given(prices(), usages(), st.sampled_from(["input", "output", "images", "seconds"]), counts)
+@given(
+    prices(),
+    usages(),
+    st.sampled_from(["input", "output", "images", "seconds", "characters", "search_units"]),
+    counts,
+)
 def test_more_never_costs_less(price: Price, usage: Usage, part: str, more: int):
     larger = replace(usage, **{part: getattr(usage, part) + more})
     assert known(price, larger) >= known(price, usage)

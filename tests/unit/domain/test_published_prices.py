@@ -121,6 +121,13 @@ CASES = [
     ),
     # 150 s = 2.5 minutes x 0.006 = 0.36 an hour
     Case("whisper-1, by the minute", OPENAI_AUDIO, usd(audio_hour="0.36"), Usage(seconds=150.0), "0.015"),
+    # 4,096 x 15.00 = 61,440 millionths
+    Case(
+        "tts-1, by the character", OPENAI_AUDIO,
+        usd(million_characters="15.00"), Usage(950, characters=4_096), "0.06144",
+    ),
+    # 4,096 x 30.00
+    Case("tts-1-hd", OPENAI_AUDIO, usd(million_characters="30.00"), Usage(950, characters=4_096), "0.12288"),
     # 3 x 0.04
     Case("dall-e-3, standard", OPENAI_IMAGES, usd(image="0.04"), Usage(images=3), "0.12"),
     # 1 x 0.12, the prompt being in it
@@ -201,6 +208,8 @@ CASES = [
     ),
     # 2.00 for a thousand searches
     Case("rerank-v3.5, by the search", COHERE, usd(request="0.002"), Usage(input=4_000), "0.002"),
+    # 250 documents are three units of at most a hundred: 3 x 0.002
+    Case("rerank-v3.5, by its units", COHERE, usd(search_unit="0.002"), Usage(4_000, search_units=3), "0.006"),
     # 3.25 s x 0.0011
     Case(
         "on-prem, by GPU second", OWN,

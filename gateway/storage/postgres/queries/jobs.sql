@@ -7,7 +7,8 @@ INSERT INTO jobs (
     input_tokens, output_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost_usd, failure_code,
     failure_message, failure_detail, failure_param, failure_status, failure_retryable, failure_retry_after_ms, deliver,
     metadata, trace_id, fingerprint, cache_write_tokens, cache_write_1h_tokens, audio_input_tokens,
-    audio_output_tokens, image_input_tokens, image_output_tokens, images, audio_seconds, priority, not_before)
+    audio_output_tokens, image_input_tokens, image_output_tokens, images, audio_seconds, characters,
+    search_units, priority, not_before)
 VALUES (
     %(id)s, %(caller)s, %(endpoint)s, %(kind)s, %(model)s, %(status)s, %(created_at)s, %(deadline)s, %(started_at)s,
     %(completed_at)s, %(served_model)s, %(attempts)s, %(input_tokens)s, %(output_tokens)s, %(cached_tokens)s,
@@ -15,7 +16,7 @@ VALUES (
     %(failure_param)s, %(failure_status)s, %(failure_retryable)s, %(failure_retry_after_ms)s, %(deliver)s,
     %(metadata)s, %(trace_id)s, %(fingerprint)s, %(cache_write_tokens)s, %(cache_write_1h_tokens)s,
     %(audio_input_tokens)s, %(audio_output_tokens)s, %(image_input_tokens)s, %(image_output_tokens)s, %(images)s,
-    %(audio_seconds)s, %(priority)s, %(not_before)s)
+    %(audio_seconds)s, %(characters)s, %(search_units)s, %(priority)s, %(not_before)s)
 ON CONFLICT (id) DO UPDATE SET id = jobs.id
 RETURNING *;
 

@@ -31,10 +31,10 @@ SELECT * FROM prices
 INSERT INTO prices (
     id, model, since, input_usd, output_usd, cached_input_usd, cache_write_usd, cache_write_1h_usd, reasoning_usd,
     audio_input_usd, audio_output_usd, image_input_usd, image_output_usd, image_usd, request_usd, gpu_second_usd,
-    audio_hour_usd, tiers, source, actor, upstream)
+    audio_hour_usd, million_characters_usd, search_unit_usd, tiers, source, actor, upstream)
 VALUES (
     %(id)s, %(model)s, %(since)s, %(input_usd)s, %(output_usd)s, %(cached_input_usd)s, %(cache_write_usd)s,
     %(cache_write_1h_usd)s, %(reasoning_usd)s, %(audio_input_usd)s, %(audio_output_usd)s, %(image_input_usd)s,
-    %(image_output_usd)s, %(image_usd)s, %(request_usd)s, %(gpu_second_usd)s, %(audio_hour_usd)s, %(tiers)s::jsonb,
-    %(source)s, %(actor)s, %(upstream)s)
+    %(image_output_usd)s, %(image_usd)s, %(request_usd)s, %(gpu_second_usd)s, %(audio_hour_usd)s,
+    %(million_characters_usd)s, %(search_unit_usd)s, %(tiers)s::jsonb, %(source)s, %(actor)s, %(upstream)s)
 RETURNING *;

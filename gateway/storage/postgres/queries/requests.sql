@@ -11,7 +11,7 @@ WITH entered AS (
     output_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost_usd, failure_code, failure_message,
     failure_detail, failure_param, failure_status, failure_retryable, failure_retry_after_ms, cache_write_tokens,
     cache_write_1h_tokens, audio_input_tokens, audio_output_tokens, image_input_tokens, image_output_tokens, images,
-    audio_seconds, registry_version, facts)
+    audio_seconds, characters, search_units, registry_version, facts)
   SELECT
     id, accepted_at, finished_at, deadline, status, kind, mode, durability, endpoint, door, origin, caller, model,
     served_model, served_provider, attempts, candidates, decision, rules_version, limits, tags, metadata, deliver,
@@ -19,7 +19,7 @@ WITH entered AS (
     output_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost_usd, failure_code, failure_message,
     failure_detail, failure_param, failure_status, failure_retryable, failure_retry_after_ms, cache_write_tokens,
     cache_write_1h_tokens, audio_input_tokens, audio_output_tokens, image_input_tokens, image_output_tokens, images,
-    audio_seconds, registry_version, facts
+    audio_seconds, characters, search_units, registry_version, facts
     FROM json_populate_recordset(NULL::requests, %(requests)s::json)
   ON CONFLICT DO NOTHING
   RETURNING accepted_at, id
@@ -29,13 +29,15 @@ WITH entered AS (
     first_token_ms, finish_reason, provider_request_id, input_tokens, output_tokens, cached_tokens, reasoning_tokens,
     usage_estimated, cost_usd, failure_code, failure_message, failure_detail, failure_param, failure_status,
     failure_retryable, failure_retry_after_ms, cache_write_tokens, cache_write_1h_tokens, audio_input_tokens,
-    audio_output_tokens, image_input_tokens, image_output_tokens, images, audio_seconds)
+    audio_output_tokens, image_input_tokens, image_output_tokens, images, audio_seconds,
+    characters, search_units)
   SELECT
     accepted_at, request_id, number, model, provider, upstream_model, reason, outcome, started_at, total_ms,
     first_token_ms, finish_reason, provider_request_id, input_tokens, output_tokens, cached_tokens, reasoning_tokens,
     usage_estimated, cost_usd, failure_code, failure_message, failure_detail, failure_param, failure_status,
     failure_retryable, failure_retry_after_ms, cache_write_tokens, cache_write_1h_tokens, audio_input_tokens,
-    audio_output_tokens, image_input_tokens, image_output_tokens, images, audio_seconds
+    audio_output_tokens, image_input_tokens, image_output_tokens, images, audio_seconds,
+    characters, search_units
     FROM json_populate_recordset(NULL::attempts, %(attempts)s::json)
     JOIN entered USING (accepted_at) WHERE entered.id = request_id
 ), kept AS (
@@ -55,26 +57,29 @@ INSERT INTO jobs (
   output_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost_usd, failure_code, failure_message,
   failure_detail, failure_param, failure_status, failure_retryable, failure_retry_after_ms, deliver, metadata,
   trace_id, fingerprint, cache_write_tokens, cache_write_1h_tokens, audio_input_tokens, audio_output_tokens,
-  image_input_tokens, image_output_tokens, images, audio_seconds)
+  image_input_tokens, image_output_tokens, images, audio_seconds,
+  characters, search_units)
 SELECT
   id, caller, endpoint, kind, model, status, accepted_at, deadline, finished_at, served_model, attempts, input_tokens,
   output_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost_usd, failure_code, failure_message,
   failure_detail, failure_param, failure_status, failure_retryable, failure_retry_after_ms, deliver, metadata,
   trace_id, fingerprint, cache_write_tokens, cache_write_1h_tokens, audio_input_tokens, audio_output_tokens,
-  image_input_tokens, image_output_tokens, images, audio_seconds
+  image_input_tokens, image_output_tokens, images, audio_seconds,
+  characters, search_units
   FROM json_populate_recordset(NULL::requests, %(requests)s::json)
 ON CONFLICT (id) DO UPDATE SET (
   status, completed_at, served_model, attempts, input_tokens, output_tokens, cached_tokens, reasoning_tokens,
   usage_estimated, cost_usd, failure_code, failure_message, failure_detail, failure_param, failure_status,
   failure_retryable, failure_retry_after_ms, cache_write_tokens, cache_write_1h_tokens, audio_input_tokens,
-  audio_output_tokens, image_input_tokens, image_output_tokens, images, audio_seconds) = (
+  audio_output_tokens, image_input_tokens, image_output_tokens, images, audio_seconds,
+  characters, search_units) = (
   excluded.status, excluded.completed_at, excluded.served_model, excluded.attempts, excluded.input_tokens,
   excluded.output_tokens, excluded.cached_tokens, excluded.reasoning_tokens, excluded.usage_estimated,
   excluded.cost_usd, excluded.failure_code, excluded.failure_message, excluded.failure_detail,
   excluded.failure_param, excluded.failure_status, excluded.failure_retryable, excluded.failure_retry_after_ms,
   excluded.cache_write_tokens, excluded.cache_write_1h_tokens, excluded.audio_input_tokens,
   excluded.audio_output_tokens, excluded.image_input_tokens, excluded.image_output_tokens, excluded.images,
-  excluded.audio_seconds)
+  excluded.audio_seconds, excluded.characters, excluded.search_units)
 WHERE jobs.status IN ('queued', 'in_progress');
 
 -- name: spent

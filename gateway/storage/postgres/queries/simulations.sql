@@ -68,8 +68,8 @@ SELECT a.request_id, a.number, a.model, a.provider, a.upstream_model, a.reason, 
        a.first_token_ms, a.finish_reason, NULL AS provider_request_id, a.input_tokens, a.output_tokens,
        a.cached_tokens, a.reasoning_tokens, a.usage_estimated, a.cache_write_tokens, a.cache_write_1h_tokens,
        a.audio_input_tokens, a.audio_output_tokens, a.image_input_tokens, a.image_output_tokens, a.images,
-       a.audio_seconds, a.failure_code, '' AS failure_message, NULL AS failure_detail, NULL AS failure_param,
-       a.failure_status, a.failure_retryable, a.failure_retry_after_ms,
+       a.audio_seconds, a.characters, a.search_units, a.failure_code, '' AS failure_message,
+       NULL AS failure_detail, NULL AS failure_param, a.failure_status, a.failure_retryable, a.failure_retry_after_ms,
        CASE WHEN c.repricing_id IS NULL THEN a.cost_usd ELSE c.new_usd END AS cost_usd
   FROM attempts AS a
   LEFT JOIN LATERAL (

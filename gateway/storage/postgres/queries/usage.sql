@@ -88,6 +88,8 @@ WITH turn AS MATERIALIZED (
          sum(coalesce((attempt).image_output_tokens, 0)) AS image_output_tokens,
          sum(coalesce((attempt).images, 0)) AS images,
          sum(coalesce((attempt).audio_seconds, 0)::numeric) AS audio_seconds,
+         sum(coalesce((attempt).characters, 0)) AS characters,
+         sum(coalesce((attempt).search_units, 0)) AS search_units,
          sum(CASE WHEN attempts = 1 AND (attempt).input_tokens IS NULL THEN 1 ELSE 0 END) AS usage_unknown,
          sum(coalesce((attempt).usage_estimated, false)::int) AS usage_estimated, sum(cost_usd) AS cost_usd,
          sum(cost_unknown) AS cost_unknown, sum(latency) AS latency, sum(first_token) AS first_token
@@ -112,14 +114,14 @@ WITH turn AS MATERIALIZED (
   INSERT INTO usage (
     grain, cut, key, at, requests, untried, attempts, input_tokens, output_tokens, cached_tokens, reasoning_tokens,
     cache_write_tokens, cache_write_1h_tokens, audio_input_tokens, audio_output_tokens, image_input_tokens,
-    image_output_tokens, images, audio_seconds, usage_unknown, usage_estimated, cost_usd, cost_unknown, latency,
-    first_token)
+    image_output_tokens, images, audio_seconds, characters, search_units, usage_unknown, usage_estimated, cost_usd,
+    cost_unknown, latency, first_token)
   SELECT
     grain, cut, key, date_trunc(grain, at, 'UTC'), sum(requests), sum(untried), sum(attempts), sum(input_tokens),
     sum(output_tokens), sum(cached_tokens), sum(reasoning_tokens), sum(cache_write_tokens),
     sum(cache_write_1h_tokens), sum(audio_input_tokens), sum(audio_output_tokens), sum(image_input_tokens),
-    sum(image_output_tokens), sum(images), sum(audio_seconds), sum(usage_unknown), sum(usage_estimated),
-    sum(cost_usd), sum(cost_unknown), sum(latency), sum(first_token)
+    sum(image_output_tokens), sum(images), sum(audio_seconds), sum(characters), sum(search_units), sum(usage_unknown),
+    sum(usage_estimated), sum(cost_usd), sum(cost_unknown), sum(latency), sum(first_token)
     FROM digested JOIN keys USING (digest), unnest(ARRAY['hour', 'day', 'month']) grain
    GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
   ON CONFLICT (grain, cut, key, at) DO UPDATE SET
@@ -138,6 +140,8 @@ WITH turn AS MATERIALIZED (
     image_output_tokens = usage.image_output_tokens + excluded.image_output_tokens,
     images = usage.images + excluded.images,
     audio_seconds = usage.audio_seconds + excluded.audio_seconds,
+    characters = usage.characters + excluded.characters,
+    search_units = usage.search_units + excluded.search_units,
     usage_unknown = usage.usage_unknown + excluded.usage_unknown,
     usage_estimated = usage.usage_estimated + excluded.usage_estimated,
     cost_usd = usage.cost_usd + excluded.cost_usd,
@@ -204,6 +208,7 @@ WITH apart AS (
          sum(cache_write_1h_tokens) AS cache_write_1h_tokens, sum(audio_input_tokens) AS audio_input_tokens,
          sum(audio_output_tokens) AS audio_output_tokens, sum(image_input_tokens) AS image_input_tokens,
          sum(image_output_tokens) AS image_output_tokens, sum(images) AS images, sum(audio_seconds) AS audio_seconds,
+         sum(characters) AS characters, sum(search_units) AS search_units,
          sum(usage_unknown) AS usage_unknown, sum(usage_estimated) AS usage_estimated, sum(cost_usd) AS cost_usd,
          sum(cost_unknown) AS cost_unknown, sum(latency) AS latency, sum(first_token) AS first_token
     FROM unnest(%(keys)s::int[], %(numbers)s::int[]) wanted (key, number)
@@ -227,7 +232,8 @@ SELECT number, start, coalesce(sum(errors), 0)::bigint AS errors,
        sum(audio_output_tokens)::bigint AS audio_output_tokens,
        sum(image_input_tokens)::bigint AS image_input_tokens,
        sum(image_output_tokens)::bigint AS image_output_tokens, sum(images)::bigint AS images,
-       sum(audio_seconds) AS audio_seconds, sum(usage_unknown)::bigint AS usage_unknown,
+       sum(audio_seconds) AS audio_seconds, sum(characters)::bigint AS characters,
+       sum(search_units)::bigint AS search_units, sum(usage_unknown)::bigint AS usage_unknown,
        sum(usage_estimated)::bigint AS usage_estimated, sum(cost_usd) AS cost_usd,
        sum(cost_unknown)::bigint AS cost_unknown, numeric_send(sum(latency)) AS latency,
        numeric_send(sum(first_token)) AS first_token,
