@@ -31,6 +31,7 @@ from gateway.storage.memory.usage import MemoryRollups
 from gateway.storage.paging import filed_at, no_such_page, page_of
 from gateway.storage.ports import (
     JSON,
+    Contents,
     Entry,
     FileStore,
     JobFilter,
@@ -440,7 +441,7 @@ class MemoryStore:
         self.idempotency = MemoryIdempotency()
         self.keys = MemoryKeys()
         self.files = MemoryFiles(files_in)
-        self.contents = MemoryContents(self.files)
+        self.contents: Contents = MemoryContents(self.files)
         self.batches = MemoryBatches(self.jobs.get)
         self.blobs = MemoryBlobs()
         self.streams = MemoryStreamLog()
