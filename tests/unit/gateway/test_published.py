@@ -93,7 +93,7 @@ def test_a_price_is_that_of_the_provider_where_the_model_is_called(model: Model,
         (Model("m", "openai", "http://gpu-1.internal:8000/v1", "gpt-4.1"), "no price for gpt-4.1 at this address"),
         (Model("m", "scripted", "", "gpt-4.1"), "no address"),
         (called("openai", "no-such-model"), "no price for no-such-model"),
-        (called("openai", "tts-1"), "by something that is not counted here"),
+        (called("mistral", "mistral-ocr-2503"), "by something that is not counted here"),
         (Model("m", "compatible", "https://api.deepseek.com", "deepseek-chat"), "depends on the time of day"),
     ],
 )  # fmt: skip
@@ -101,6 +101,10 @@ def test_what_is_not_published_for_this_address_stays_unknown(model: Model, why:
     found = published(model)
     assert isinstance(found, Unpublished)
     assert why in found.why
+
+
+def test_speech_is_priced_by_its_characters():
+    assert price_of("openai", "tts-1").million_characters_usd == 15
 
 
 def test_a_price_that_changed_is_several_with_dates():
