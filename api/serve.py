@@ -46,8 +46,7 @@ class _Server(uvicorn.Server):
 async def serve(settings: Settings) -> None:
     """Answer until a signal says stop; then be unready, let running requests end, settle all, close."""
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    _when_told(stop.set)
     async with open_world(settings) as world:
         services = build_services(world)
 
@@ -56,8 +55,7 @@ async def serve(settings: Settings) -> None:
             stop.set()
             services.inference.refuse()
 
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stopping)
+        _when_told(stopping)
         world.keeper.start()
         workers = partial(
             caller_workers,
@@ -110,6 +108,12 @@ async def serve(settings: Settings) -> None:
         server.should_exit = True
         await serving
         telemetry.log.info("stopped", unsettled=left)
+
+
+def _when_told(stop: Callable[[], None]) -> None:
+    """Let a signal to end do this, and nothing that was said before."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
 
 
 def _engine_fine(world: World) -> bool:

@@ -21,13 +21,13 @@ from infra.temporal.build import VERSION
 from infra.temporal.server import SHARDS
 
 MODES = ("overlapped", "start-first", "engine-off")
-ENGINES = ("development", "postgres")
 _DEFAULT_MODES = "overlapped,start-first"
 _ENGINE_TOLD = {
     "development": "engine: Temporal's development server, one file of SQLite, 1 history shard",
     "postgres": f"engine: Temporal's server {VERSION}, all services in one process, {SHARDS} history shards, "
     "on a PostgreSQL of its own (temporal-postgres)",
 }
+ENGINES = tuple(_ENGINE_TOLD)
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,7 +155,7 @@ class Bus:
         # What a server itself says to a client is of no class of its own.
         if type(error) not in (nats.errors.Error, nats.errors.AuthorizationError):
             return "away"
-        expired = self._credentials is not None and self._credentials.expired_at() is not None
+        expired = self._credentials is not None and self._credentials.expired()
         return "credentials_expired" if expired else "refused"
 
     async def _say_gone(self) -> None:

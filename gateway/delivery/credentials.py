@@ -54,15 +54,15 @@ class Credentials:
         except Exception:  # noqa: BLE001  whatever it is: neither its text nor the error is told on, they may hold the seed
             raise CredentialsUnusable(f"{_SETTING}: the seed in {self._path} is none of NATS.") from None
 
-    def expired_at(self) -> datetime | None:
-        """When the user's JWT has expired; None if it has not, never does, or does not say."""
+    def expired(self) -> bool:
+        """Whether the user's JWT says that it is over."""
         try:
             payload = self.jwt().split(b".")[1]
             claims = msgspec.json.decode(urlsafe_b64decode(payload + b"=" * (-len(payload) % 4)), type=dict)
-            ends = datetime.fromtimestamp(claims["exp"], UTC) if claims.get("exp") else None
+            ends = claims.get("exp")
+            return bool(ends) and datetime.fromtimestamp(ends, UTC) <= datetime.now(UTC)
         except (CredentialsUnusable, IndexError, ValueError, TypeError, OverflowError):
-            return None
-        return ends if ends is not None and ends <= datetime.now(UTC) else None
+            return False
 
     def _find(self, pattern: re.Pattern[str], what: str) -> str:
         try:
