@@ -139,6 +139,27 @@ def an_attempt(number: int = 1, model: str = "good", **changes: Any) -> Attempt:
     return replace(usual, **changes)
 
 
+def a_usage_of_all(**changes: Any) -> Usage:
+    """A usage with every part there is, each of another amount."""
+    usual = Usage(
+        input=90,
+        output=50,
+        cached=3,
+        reasoning=2,
+        audio_input=5,
+        audio_output=6,
+        images=7,
+        seconds=8.5,
+        cache_write=4,
+        cache_write_1h=1,
+        image_input=9,
+        image_output=10,
+        characters=9,
+        search_units=10,
+    )
+    return replace(usual, **changes)
+
+
 def a_failed_attempt(number: int = 1, model: str = "good", **changes: Any) -> Attempt:
     """An attempt that failed and may be retried."""
     failed = an_attempt(

@@ -21,8 +21,8 @@ from gateway.v1.rules_pb2_grpc import RulesServiceStub
 from gateway.v1.webhooks_pb2_grpc import WebhooksServiceStub
 from tests.api import rpc
 from tests.api.rest import Rest, bearer, body, script, serving
-from tests.api.rpc import until
 from tests.api.world import ADMIN, CALLERS, KEY, OTHER, POWERLESS, World, rpc_channel
+from tests.waits import until
 
 
 class Doors:

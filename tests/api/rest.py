@@ -19,8 +19,8 @@ from api.serve import _config
 from gateway.domain.rules import parse
 from gateway.settings import Api, BatchesSettings, Fallback, Health, Inference, Settings, Temporal
 from gateway.storage.memory import MemoryStore
-from tests.api.rpc import until
 from tests.api.world import KEY, World, a_world, registry
+from tests.waits import until
 
 HELLO = [{"role": "user", "content": "Hello"}]
 QUICK_FALLBACK = Fallback(backoff_initial=timedelta(milliseconds=5), backoff_max=timedelta(milliseconds=20))

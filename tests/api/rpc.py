@@ -1,9 +1,6 @@
 """A caller of the gRPC door: what it sends, and how it reads what fails."""
 
-import asyncio
-import time
 from datetime import UTC, datetime, timedelta
-from inspect import isawaitable
 from typing import Any
 
 import grpc
@@ -67,14 +64,6 @@ def a_day():
     """The last day of the ledger."""
     now = datetime.now(UTC)
     return RequestFilter(now - timedelta(days=1), now + timedelta(minutes=1))
-
-
-async def until(holds, within=30.0):
-    """Wait until something holds, or a coroutine says so."""
-    ends = time.monotonic() + within
-    while not (await said if isawaitable(said := holds()) else said):
-        assert time.monotonic() < ends, "it never came to hold"
-        await asyncio.sleep(0.01)
 
 
 def create(model="good", **fields):

@@ -17,6 +17,7 @@ from gateway.storage.s3.contents import S3Contents
 from infra.local.component import free_port
 from tests.api.rest import a_quick_world, bearer, serving
 from tests.api.world import ADMIN, KEY, OTHER
+from tests.waits import until
 
 CHAT = "/v1/chat/completions"
 HELLO = [{"role": "user", "content": "Hello"}]
@@ -37,16 +38,6 @@ async def rest(world):
 async def openai(rest):
     async with AsyncOpenAI(api_key=KEY, base_url=f"http://127.0.0.1:{rest.port}/v1", max_retries=0) as client:
         yield client
-
-
-async def eventually(ask, within=60):
-    """What `ask` says, once it says something."""
-    async with asyncio.timeout(within):
-        said = await ask()
-        while not said:
-            await asyncio.sleep(0.02)
-            said = await ask()
-        return said
 
 
 def line(custom_id, model="good", url=CHAT, **body):
@@ -71,7 +62,7 @@ async def ended(openai, batch):
         told = await openai.batches.retrieve(batch.id)
         return told if told.status in ("completed", "failed", "cancelled", "expired") else None
 
-    return await eventually(found)
+    return await until(found, within=60)
 
 
 async def lines_of(openai, file_id):
@@ -211,7 +202,7 @@ async def test_a_cancelled_batch_keeps_what_was_answered(openai, world):
     async def one_answered():
         return (await openai.batches.retrieve(batch.id)).request_counts.completed == 1
 
-    await eventually(one_answered)
+    await until(one_answered, within=60)
     told = await openai.batches.cancel(batch.id)
     assert (told.status, bool(told.cancelling_at)) == ("cancelling", True)
     assert (await openai.batches.cancel(batch.id)).status == "cancelling"
@@ -252,7 +243,7 @@ async def test_a_process_that_dies_in_the_middle_of_a_batch_leaves_it_to_the_nex
     work = world.engine.batches
     assert await ActivityEnvironment().run(work.check, batch_id)
     dying = asyncio.create_task(ActivityEnvironment().run(work.run, batch_id))
-    await eventually(lambda: _some(world))
+    await until(lambda: _some(world), within=60)
     dying.cancel()
     await asyncio.gather(dying, return_exceptions=True)
     world.engine.batching.set()

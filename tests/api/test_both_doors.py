@@ -21,8 +21,8 @@ from tests.api.mistakes_deliveries import DELIVERY_MISTAKES
 from tests.api.mistakes_prices import PRICE_MISTAKES
 from tests.api.mistakes_simulations import SIMULATION_MISTAKES
 from tests.api.rest import a_quick_world, bearer, body, error_of, left, told
-from tests.api.rpc import until
 from tests.api.world import ADMIN, CALLERS, KEY, registry
+from tests.waits import until
 
 
 @pytest.fixture

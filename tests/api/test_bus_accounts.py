@@ -25,6 +25,7 @@ from infra.local.component import free_port
 from tests.api.world import ADMIN, CALLERS, KEY, World, a_world
 from tests.contracts.accounts import Accounts, User
 from tests.contracts.test_bus import a_server, tell
+from tests.waits import until
 
 pytestmark = pytest.mark.slow
 
@@ -65,10 +66,8 @@ async def shared(tmp_path: Path) -> AsyncGenerator[Shared]:
         yield Shared(tmp_path, port, accounts)
 
 
-async def until(bus: Bus, state: str) -> None:
-    async with asyncio.timeout(20):
-        while bus.state != state:  # noqa: ASYNC110  it connects in the background
-            await asyncio.sleep(0.02)
+async def comes_to(bus: Bus, state: str) -> None:
+    await until(lambda: bus.state == state, within=20)
 
 
 @asynccontextmanager
@@ -114,7 +113,7 @@ async def test_a_credentials_file_opens_an_account_for_deliveries_and_for_reques
     world = a_world(Settings(nats=Nats(url=shared.url)))
     with capture_logs() as logged:
         async with shared.bus() as bus:
-            await until(bus, "connected")
+            await comes_to(bus, "connected")
             heard = await client.subscribe("agents.agent-1.x")
             await client.flush()
             await tell(bus)
@@ -131,12 +130,12 @@ async def test_a_user_that_nobody_knows_is_refused_and_it_is_said_and_nothing_cr
     user.write(shared.file)
     with capture_logs() as logged:
         async with shared.bus() as bus:
-            await until(bus, "refused")
+            await comes_to(bus, "refused")
             with pytest.raises(BusUnavailable):
                 await tell(bus)
             # What it may use is put in its place, and it needs no restart.
             shared.accounts.user().write(shared.file)
-            await until(bus, "connected")
+            await comes_to(bus, "connected")
             await tell(bus)
     (line,) = [line for line in logged if line["event"] == "nats_error"]
     assert (line["state"], line["detail"]) == ("refused", "nats: 'Authorization Violation'")
@@ -148,7 +147,7 @@ async def test_a_user_that_has_expired_is_told_apart(shared: Shared):
     user.write(shared.file)
     with capture_logs() as logged:
         async with shared.bus() as bus:
-            await until(bus, "credentials_expired")
+            await comes_to(bus, "credentials_expired")
     (line,) = [line for line in logged if line["event"] == "nats_error"]
     assert line["state"] == "credentials_expired"
     assert not [secret for secret in secrets_of(user) if secret in str(logged)]
@@ -163,11 +162,11 @@ async def test_a_user_that_expires_while_it_is_connected_comes_back_with_its_nex
     world = a_world(Settings(nats=Nats(url=shared.url)))
     with capture_logs() as logged:
         async with shared.bus() as bus:
-            await until(bus, "connected")
+            await comes_to(bus, "connected")
             async with door(bus, world):
-                await until(bus, "credentials_expired")
+                await comes_to(bus, "credentials_expired")
                 shared.accounts.user().write(shared.file)
-                await until(bus, "connected")
+                await comes_to(bus, "connected")
                 await tell(bus)
                 await ask(client, world, 1)
     await client.close()
@@ -178,14 +177,14 @@ async def test_a_user_that_expires_while_it_is_connected_comes_back_with_its_nex
 async def test_a_file_that_is_spoiled_later_is_said_and_its_repair_is_found(shared: Shared, tmp_path: Path):
     shared.accounts.user(timedelta(seconds=6)).write(shared.file)
     async with shared.bus() as bus:
-        await until(bus, "connected")
+        await comes_to(bus, "connected")
         shared.file.write_text("half a file")
         with capture_logs() as logged:
-            await until(bus, "credentials_unusable")
+            await comes_to(bus, "credentials_unusable")
         said = [line["detail"] for line in logged if line["event"] == "nats_error"]
         assert any("holds no" in detail for detail in said)
         shared.accounts.user().write(shared.file)
-        await until(bus, "connected")
+        await comes_to(bus, "connected")
 
 
 @pytest.mark.parametrize(

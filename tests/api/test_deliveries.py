@@ -17,6 +17,7 @@ from tests.api.mistakes_deliveries import DELIVERY_MISTAKES, SECRET
 from tests.api.rest import a_quick_world, bearer, body, error_of
 from tests.api.test_both_doors import same_error
 from tests.api.world import CALLERS, KEY, OTHER
+from tests.waits import until
 
 URL = "https://agent.example.org/hook"
 BOTH = {"webhook": {"url": f"{URL}?token=t0p", "secret": SECRET}, "nats": {"subject": "agents.agent-1.done"}}
@@ -29,7 +30,7 @@ async def doors():
 
 
 async def ended(doors, job_id: str, key: str = KEY) -> dict[str, Any]:
-    await rpc.until(lambda: doors.world.store.jobs._jobs[job_id].status.terminal)
+    await until(lambda: doors.world.store.jobs._jobs[job_id].status.terminal)
     return (await doors.rest.get(f"/api/v1/jobs/{job_id}", key)).json()
 
 

@@ -18,8 +18,8 @@ from gateway.storage.ports import KeyClaim, KeyHeld, KeyState
 from tests.api import rpc
 from tests.api.mistakes import Doors, both
 from tests.api.rest import a_quick_world, bearer, body, error_of, left, serving, told
-from tests.api.rpc import until
 from tests.api.world import KEY, OTHER, a_world
+from tests.waits import until
 
 MINE = bearer(KEY, idempotency_key="mine")
 SPOKEN = rpc.bearer(idempotency_key="mine")

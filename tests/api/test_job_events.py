@@ -13,7 +13,7 @@ from gateway.v1 import jobs_pb2
 from tests.api import rpc
 from tests.api.mistakes import Doors, both
 from tests.api.rest import a_quick_world, bearer, body, error_of
-from tests.api.rpc import until
+from tests.waits import until
 
 pytestmark = pytest.mark.slow
 

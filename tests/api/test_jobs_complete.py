@@ -16,8 +16,8 @@ from gateway.v1 import common_pb2, jobs_pb2
 from tests.api import rpc
 from tests.api.mistakes import Doors, both
 from tests.api.rest import a_quick_world, bearer, body, error_of, left
-from tests.api.rpc import until
 from tests.api.world import ADMIN, KEY, OTHER, a_world
+from tests.waits import until
 
 pytestmark = pytest.mark.slow
 

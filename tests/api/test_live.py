@@ -13,8 +13,8 @@ from gateway.v1 import live_pb2
 from tests.api import rpc
 from tests.api.mistakes import Doors, both
 from tests.api.rest import a_quick_world, bearer, body, error_of
-from tests.api.rpc import until
 from tests.api.world import ADMIN, KEY, POWERLESS
+from tests.waits import until
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from tests.api import rpc
 from tests.api.mistakes import Doors, both
 from tests.api.mistakes_prices import stamp
 from tests.api.rest import a_quick_world, body, error_of
-from tests.api.rpc import until
 from tests.api.world import ADMIN, KEY
+from tests.waits import until
 
 PRICES = "/api/v1/prices"
 GOOD = {"model": "good", "input_usd": "1.10", "output_usd": "2.20"}

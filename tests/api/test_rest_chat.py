@@ -14,8 +14,9 @@ from gateway.domain.inference import Durability, Outcome, Status
 from gateway.ids import moment_of
 from gateway.providers.scripted.script import FAILURES
 from tests.api.rest import a_quick_world, body, error_of, script, serving
-from tests.api.rpc import a_day, until
+from tests.api.rpc import a_day
 from tests.api.world import KEY
+from tests.waits import until
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import pytest
 from gateway import telemetry
 from gateway.ids import moment_of
 from tests.api.rest import a_quick_world, body, error_of, request_bytes, serving, told
-from tests.api.rpc import until
 from tests.api.world import KEY, POWERLESS
+from tests.waits import until
 
 
 @pytest.fixture

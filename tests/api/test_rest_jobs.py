@@ -10,8 +10,8 @@ from gateway.domain.errors import StorageUnavailable
 from gateway.domain.inference import Status
 from gateway.ids import new_id
 from tests.api.rest import a_quick_world, body, error_of, script, serving
-from tests.api.rpc import until
 from tests.api.world import ADMIN, OTHER
+from tests.waits import until
 
 
 @pytest.fixture

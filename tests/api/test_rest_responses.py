@@ -11,9 +11,9 @@ from openai import AsyncOpenAI
 from pydantic import BaseModel
 
 from tests.api.rest import bearer, serving, told
-from tests.api.rpc import until
 from tests.api.world import KEY, OTHER, a_world
 from tests.unit.providers.responses.sdk import a_response
+from tests.waits import until
 
 TOOL: Any = {"type": "function", "name": "get_weather", "parameters": {"type": "object"}, "strict": False}
 

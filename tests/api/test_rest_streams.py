@@ -10,7 +10,8 @@ import pytest
 import api.rest.inference
 from gateway.domain.inference import Mode, Outcome, Status
 from tests.api.rest import a_quick_world, body, error_of, request_bytes, script, serving, told
-from tests.api.rpc import a_day, until
+from tests.api.rpc import a_day
+from tests.waits import until
 
 _MANY = 400
 _FLOOD = {

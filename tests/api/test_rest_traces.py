@@ -13,8 +13,8 @@ from opentelemetry.trace import NoOpTracer, SpanKind
 from gateway import telemetry
 from gateway.settings import Telemetry
 from tests.api.rest import a_quick_world, body, script, serving
-from tests.api.rpc import until
 from tests.api.world import KEY
+from tests.waits import until
 
 GIVEN = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 _SAID = ("Hello", "café", "Grüezi", KEY, "sk-", "scripted failure")

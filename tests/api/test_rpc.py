@@ -14,8 +14,9 @@ from gateway.domain.inference import Outcome, Status
 from gateway.settings import Api, Inference, Settings
 from gateway.v1 import common_pb2, inference_pb2
 from gateway.v1.inference_pb2_grpc import InferenceServiceStub
-from tests.api.rpc import a_day, bearer, chat, code_of, failure_of, streamed, until
+from tests.api.rpc import a_day, bearer, chat, code_of, failure_of, streamed
 from tests.api.world import KEY, POWERLESS, a_world, rpc_channel
+from tests.waits import until
 
 
 # ---- chat --------------------------------------------------------------------------------------------------------

@@ -12,8 +12,9 @@ from gateway.ids import new_id
 from gateway.v1 import common_pb2, jobs_pb2, models_pb2, requests_pb2
 from gateway.v1.models_pb2_grpc import ModelsServiceStub
 from gateway.v1.requests_pb2_grpc import RequestsServiceStub
-from tests.api.rpc import bearer, chat, code_of, create, failure_of, until
+from tests.api.rpc import bearer, chat, code_of, create, failure_of
 from tests.api.world import ADMIN, KEY, OTHER
+from tests.waits import until
 
 
 # ---- jobs --------------------------------------------------------------------------------------------------------

@@ -22,8 +22,9 @@ from gateway.settings import Api, Settings
 from gateway.v1 import jobs_pb2
 from gateway.v1.inference_pb2_grpc import InferenceServiceStub
 from gateway.v1.jobs_pb2_grpc import JobsServiceStub
-from tests.api.rpc import bearer, chat, code_of, create, until
+from tests.api.rpc import bearer, chat, code_of, create
 from tests.api.world import a_world, rpc_channel
+from tests.waits import until
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 SERVICES = sorted({rpc.rpartition(".")[0] for rpc in TWINS})

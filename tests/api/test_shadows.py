@@ -12,7 +12,7 @@ from gateway.domain.inference import Mode, Outcome, Status
 from tests.api import rpc
 from tests.api.mistakes import both
 from tests.api.rest import a_quick_world, body
-from tests.api.rpc import until
+from tests.waits import until
 
 
 def shadowed(model: str = "dear", **more: Any) -> dict[str, Any]:

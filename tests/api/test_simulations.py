@@ -21,8 +21,8 @@ from tests.api import rpc
 from tests.api.mistakes import Doors, both
 from tests.api.mistakes_simulations import TEXT
 from tests.api.rest import bearer, body
-from tests.api.rpc import until
 from tests.api.world import ADMIN, CALLERS, KEY, a_world
+from tests.waits import until
 
 LOOKER = "sk-looker"
 

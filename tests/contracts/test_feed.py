@@ -16,6 +16,7 @@ from gateway.storage.changes import ChangesByNoun
 from gateway.storage.memory import MemoryStore
 from gateway.storage.postgres.store import open_store
 from tests.builders import a_model
+from tests.waits import until
 
 pytestmark = pytest.mark.slow
 
@@ -40,15 +41,6 @@ class Copy:
         if self.models is not None:
             self.names = [model.name for model in (await self.models.load()).models]
         self.reads += 1
-
-
-async def holds(claim, within=SOON):
-    """Wait until a claim holds; returns after how many seconds it did."""
-    began = monotonic()
-    while not claim():
-        assert monotonic() - began < within, "it did not come true in time"
-        await asyncio.sleep(0.005)
-    return monotonic() - began
 
 
 async def listens(url):
@@ -107,10 +99,10 @@ async def feeds():
 async def test_a_change_is_seen_by_its_announcement(replica, writer, feeds, database_url):
     copy = Copy(replica.models)
     feeds(replica.changes, NEVER, registry=copy)
-    await holds(lambda: copy.reads == 1)
+    await until(lambda: copy.reads == 1)
     await listens(database_url)
     await writer.models.save(a_model("new"), actor="ann")
-    await holds(lambda: copy.names == ["new"])  # it would look by itself after an hour
+    await until(lambda: copy.names == ["new"])  # it would look by itself after an hour
 
 
 async def test_a_change_is_seen_by_looking_when_the_listening_connection_is_cut(
@@ -118,7 +110,7 @@ async def test_a_change_is_seen_by_looking_when_the_listening_connection_is_cut(
 ):
     copy = Copy(replica.models)
     feeds(replica.changes, registry=copy)
-    await holds(lambda: copy.reads == 1)
+    await until(lambda: copy.reads == 1)
     with psycopg.connect(database_url, autocommit=True) as other:
         for _ in range(3):
             other.execute(
@@ -126,7 +118,7 @@ async def test_a_change_is_seen_by_looking_when_the_listening_connection_is_cut(
             )
             await writer.models.save(a_model(f"new-{copy.reads}"), actor="ann")
             count = len(copy.names)
-            await holds(lambda count=count: len(copy.names) > count)
+            await until(lambda count=count: len(copy.names) > count)
 
 
 async def test_while_the_database_is_away_the_last_copy_stays_and_its_age_is_known(
@@ -137,9 +129,9 @@ async def test_while_the_database_is_away_the_last_copy_stays_and_its_age_is_kno
     feed = feeds(replica.changes, timedelta(seconds=0.2), registry=copy)
     assert feed.copies == {"registry": False}
     assert feed.age("registry") is None
-    await holds(lambda: copy.names == ["old"])
+    await until(lambda: copy.names == ["old"])
     assert feed.copies == {"registry": True}
-    await holds(lambda: feed.age("registry") < timedelta(seconds=1))
+    await until(lambda: feed.age("registry") < timedelta(seconds=1))
     await wire.cut()
     await writer.models.save(a_model("new"), actor="ann")
     await asyncio.sleep(1.5)
@@ -148,8 +140,8 @@ async def test_while_the_database_is_away_the_last_copy_stays_and_its_age_is_kno
     with pytest.raises(StorageUnavailable):
         await feed.catch_up("registry")
     await wire.mend()
-    await holds(lambda: copy.names == ["new", "old"])
-    await holds(lambda: feed.age("registry") < timedelta(seconds=1))
+    await until(lambda: copy.names == ["new", "old"])
+    await until(lambda: feed.age("registry") < timedelta(seconds=1))
 
 
 async def test_a_process_that_starts_without_its_database_has_its_copy_once_it_is_there(
@@ -162,18 +154,18 @@ async def test_a_process_that_starts_without_its_database_has_its_copy_once_it_i
     await asyncio.sleep(0.5)
     assert feed.copies == {"registry": False}
     await wire.mend()
-    await holds(lambda: copy.names == ["old"])
+    await until(lambda: copy.names == ["old"])
 
 
 async def test_a_database_that_falls_silent_is_no_end(replica, writer, wire, feeds):
     copy = Copy(replica.models)
     feeds(replica.changes, timedelta(seconds=0.2), registry=copy)
-    await holds(lambda: copy.reads == 1)
+    await until(lambda: copy.reads == 1)
     wire.silence()
     await writer.models.save(a_model("new"), actor="ann")
     await asyncio.sleep(0.5)
     await wire.mend()
-    await holds(lambda: copy.names == ["new"])
+    await until(lambda: copy.names == ["new"])
 
 
 async def test_a_database_that_was_not_migrated_is_no_end(empty_database_url, feeds):
@@ -195,11 +187,11 @@ def store():
 async def test_a_noun_is_read_once_and_then_only_after_its_own_changes(store, feeds):
     one, two = Copy(), Copy()
     feeds(store.changes, timedelta(seconds=0.02), one=one, two=two)
-    await holds(lambda: one.reads and two.reads)
+    await until(lambda: one.reads and two.reads)
     await asyncio.sleep(0.1)
     assert (one.reads, two.reads) == (1, 1)
     store.changes.bump("one")
-    await holds(lambda: one.reads == 2)
+    await until(lambda: one.reads == 2)
     await asyncio.sleep(0.1)
     assert (one.reads, two.reads) == (2, 1)
 
@@ -209,7 +201,7 @@ async def test_a_noun_may_be_followed_later(store, feeds):
     await asyncio.sleep(0.05)
     copy = Copy()
     feed.follow("late", copy.reload)
-    await holds(lambda: copy.reads == 1)
+    await until(lambda: copy.reads == 1)
 
 
 async def test_a_reload_that_fails_is_tried_again_and_told_once(store, feeds, capsys):
@@ -232,23 +224,23 @@ async def test_a_reload_that_fails_is_tried_again_and_told_once(store, feeds, ca
 async def test_a_reload_that_fails_leaves_what_was_there_and_says_its_age(store, feeds):
     copy = Copy()
     feed = feeds(store.changes, timedelta(seconds=0.02), one=copy)
-    await holds(lambda: copy.reads == 1)
+    await until(lambda: copy.reads == 1)
     copy.error = RuntimeError("no")
     store.changes.bump("one")
     await asyncio.sleep(0.3)
     assert feed.age("one") > timedelta(seconds=0.2)
     copy.error = None
-    await holds(lambda: copy.reads == 2)
-    await holds(lambda: feed.age("one") < timedelta(seconds=0.1))
+    await until(lambda: copy.reads == 2)
+    await until(lambda: feed.age("one") < timedelta(seconds=0.1))
 
 
 async def test_a_noun_that_is_slow_to_read_does_not_hold_up_the_others(store, feeds):
     slow, quick = Copy(), Copy()
     slow.slow = 30.0
     feeds(store.changes, timedelta(seconds=0.02), slow=slow, quick=quick)
-    await holds(lambda: quick.reads == 1)
+    await until(lambda: quick.reads == 1)
     store.changes.bump("quick")
-    await holds(lambda: quick.reads == 2)
+    await until(lambda: quick.reads == 2)
 
 
 async def test_what_changes_while_it_is_read_is_read_again(store, feeds):
@@ -257,38 +249,38 @@ async def test_what_changes_while_it_is_read_is_read_again(store, feeds):
     feeds(store.changes, NEVER, one=copy)
     await asyncio.sleep(0.05)
     store.changes.bump("one")
-    await holds(lambda: copy.reads == 2)
+    await until(lambda: copy.reads == 2)
 
 
 async def test_many_changes_in_a_row_are_read_together_and_the_last_one_soon(store, feeds):
     copy = Copy()
     copy.slow = 0.05
     feed = feeds(store.changes, NEVER, one=copy)
-    await holds(lambda: copy.reads == 1)
+    await until(lambda: copy.reads == 1)
     began = monotonic()
     for _ in range(100):
         store.changes.bump("one")
         await asyncio.sleep(0.005)
     read = copy.reads - 1
     assert read <= (monotonic() - began) / 0.2 + 1, "a fifth of the time at most"
-    await holds(lambda: feed._followed["one"].version == 100)
+    await until(lambda: feed._followed["one"].version == 100)
 
 
 async def test_one_noun_that_rests_holds_up_no_other(store, feeds):
     slow, quick = Copy(), Copy()
     slow.slow = 1.0  # so that it rests for four seconds
     feeds(store.changes, NEVER, slow=slow, quick=quick)
-    await holds(lambda: slow.reads and quick.reads)
+    await until(lambda: slow.reads and quick.reads)
     for noun in ("slow", "quick"):
         store.changes.bump(noun)
-    await holds(lambda: quick.reads == 2)
+    await until(lambda: quick.reads == 2)
     assert slow.reads == 1
 
 
 async def test_catching_up_reads_what_was_committed_before_and_nothing_twice(store, feeds):
     copy = Copy()
     feed = feeds(store.changes, NEVER, one=copy)
-    await holds(lambda: copy.reads == 1)
+    await until(lambda: copy.reads == 1)
     store.changes.bump("one")
     await feed.catch_up("one")
     assert copy.reads == 2
@@ -302,10 +294,10 @@ async def test_nouns_of_several_stores_are_followed_together(feeds):
     changes = ChangesByNoun({"registry": mine.changes}, rest.changes)
     registry, rules = Copy(), Copy()
     feeds(changes, NEVER, registry=registry, rules=rules)
-    await holds(lambda: registry.reads and rules.reads)
+    await until(lambda: registry.reads and rules.reads)
     await asyncio.sleep(0.05)
     rest.changes.bump("registry")  # not where it is kept
     mine.changes.bump("registry")
     rest.changes.bump("rules")
-    await holds(lambda: (registry.reads, rules.reads) == (2, 2))
+    await until(lambda: (registry.reads, rules.reads) == (2, 2))
     assert await changes.revisions() == {"registry": 1, "rules": 1}

@@ -5,7 +5,6 @@ import random
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from time import monotonic
 
 import pytest
 
@@ -25,6 +24,7 @@ from gateway.settings import Postgres
 from gateway.storage.ports import Entry, Told
 from gateway.storage.postgres.store import open_store
 from tests.builders import a_caller, a_failed_attempt, a_request, an_attempt
+from tests.waits import until
 
 pytestmark = pytest.mark.slow
 
@@ -84,13 +84,6 @@ async def one(name, url):
     finally:
         await replica.beat.close()
         await store.close()
-
-
-async def until(holds, within=30.0):
-    began = monotonic()
-    while not holds():
-        assert monotonic() - began < within, "it took too long"
-        await asyncio.sleep(0.01)
 
 
 async def test_three_replicas_soon_know_the_same(replica):

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from gateway.domain.errors import InvalidRequest, RepricingUnderWay
-from gateway.domain.inference import Mode, Settlement, Status, Usage
+from gateway.domain.inference import Mode, Settlement, Status
 from gateway.domain.prices import PARTS, DatedPrice, Price, PriceBook, Tier
 from gateway.domain.repricing import Repricing, Tally, recost
 from gateway.domain.secret import Secret
@@ -18,7 +18,7 @@ from gateway.prices import PriceTable
 from gateway.settings import Postgres
 from gateway.storage.ports import Entry, RequestFilter
 from gateway.storage.postgres.store import open_store
-from tests.builders import a_failed_attempt, a_request, an_attempt
+from tests.builders import a_failed_attempt, a_request, a_usage_of_all, an_attempt
 
 D = Decimal
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
@@ -165,21 +165,7 @@ async def test_the_last_correction_holds_and_each_says_what_held_before(store):
 
 
 async def test_all_parts_of_a_usage_are_charged_from_the_ledger(store):
-    usage = Usage(
-        90,
-        50,
-        3,
-        2,
-        cache_write=4,
-        cache_write_1h=1,
-        audio_input=5,
-        audio_output=6,
-        images=7,
-        seconds=8.5,
-        characters=9,
-        search_units=10,
-    )
-    usage = replace(usage, image_input=9, image_output=10)
+    usage = a_usage_of_all()
     request_id = await settled(store, an_attempt(usage=usage))
     price = replace(a_full_price(), since=None)
     await repriced(store, a_repricing(), PriceBook({"good": (price,)}))

@@ -29,13 +29,13 @@ from tests.contracts.upstreams import (
     Seen,
     Served,
     call,
-    eventually,
     failing,
     saying,
     served,
     sized,
     within,
 )
+from tests.waits import until
 
 pytestmark = pytest.mark.slow
 
@@ -473,7 +473,7 @@ async def test_closing_a_stream_early_closes_the_upstreams_connection(bench: Ben
     async with aclosing(bench.provider.stream(asked)) as events:  # type: ignore[type-var]
         async for _ in events:
             break
-    await eventually(lambda: bench.upstream.stats()["cancelled"] == before["cancelled"] + 1)
+    await until(lambda: bench.upstream.stats()["cancelled"] == before["cancelled"] + 1)
     assert bench.upstream.stats()["in_flight"] == before["in_flight"]
 
 
@@ -483,11 +483,11 @@ async def test_cancelling_a_call_closes_the_upstreams_connection(bench: Bench, f
     before = bench.upstream.stats()
     asked = bench.call(script={"failure": failure})
     running = asyncio.ensure_future(bench.provider.complete(asked) if how == "json" else bench.events(asked))
-    await eventually(lambda: bench.upstream.stats()["in_flight"] == before["in_flight"] + 1)
+    await until(lambda: bench.upstream.stats()["in_flight"] == before["in_flight"] + 1)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    await eventually(lambda: bench.upstream.stats()["cancelled"] == before["cancelled"] + 1)
+    await until(lambda: bench.upstream.stats()["cancelled"] == before["cancelled"] + 1)
 
 
 async def test_a_stream_that_nobody_reads_makes_no_call(bench: Bench):

@@ -510,7 +510,7 @@ any_model = some.builds(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(model=any_model)
 def test_any_model_that_is_saved_loads_equal(servers, model):
     async def saved_and_loaded():

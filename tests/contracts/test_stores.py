@@ -12,12 +12,12 @@ from gateway import decisions
 from gateway.domain.delivery import Destination
 from gateway.domain.errors import Interrupted, InvalidRequest, UpstreamTimeout
 from gateway.domain.identity import Caller, CallerKind, Key, Right
-from gateway.domain.inference import Failure, Mode, Outcome, Settlement, Status, Traits, Usage
+from gateway.domain.inference import Failure, Mode, Outcome, Settlement, Status, Traits
 from gateway.domain.jobs import job_of
 from gateway.domain.rules import Decision, Step, Terms
 from gateway.ids import derive_id, moment_of, new_id
 from gateway.storage.ports import Entry, JobFilter, RequestFilter
-from tests.builders import BODY, a_failed_attempt, a_job, a_request, an_attempt, minted_at
+from tests.builders import BODY, a_failed_attempt, a_job, a_request, a_usage_of_all, an_attempt, minted_at
 
 DELIVER = {
     "nats": Destination("subject", trace_id="t"),
@@ -77,21 +77,7 @@ async def test_what_was_entered_is_read_back_whole(store):
         cost_usd=None,
         first_token_ms=None,
     )
-    usage = Usage(
-        90,
-        50,
-        3,
-        2,
-        estimated=True,
-        cache_write=4,
-        audio_input=5,
-        audio_output=6,
-        images=7,
-        seconds=8.5,
-        characters=9,
-        search_units=10,
-    )
-    usage = replace(usage, cache_write_1h=1, image_input=9, image_output=10)
+    usage = a_usage_of_all(estimated=True)
     answered = an_attempt(2, usage=usage, cost_usd=Decimal("0.0000001234567890"))
     entry = an_entry(request, failed, answered)
     assert await store.requests.settle(entry)

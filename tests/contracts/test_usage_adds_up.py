@@ -114,7 +114,7 @@ def store_of(database_url):
     return open_with
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     ledgers,
     st.lists(st.integers(1, 9), min_size=1, max_size=6),

@@ -7,8 +7,7 @@ import contextlib
 import re
 import subprocess
 import sys
-import time
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -172,14 +171,6 @@ async def failing(provider: Provider, asked: Call, how: str) -> tuple[GatewayErr
     except GatewayError as error:
         return error, seen
     raise AssertionError("the call did not fail")
-
-
-async def eventually(holds: Callable[[], bool], seconds: float = 30.0) -> None:
-    """Wait until something holds."""
-    ends = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < ends, "it did not come in time"
-        await asyncio.sleep(0.02)
 
 
 def head(status: str = "200 OK", kind: str = "application/json", **headers: str) -> bytes:

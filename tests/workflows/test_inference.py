@@ -20,9 +20,9 @@ from gateway.domain.errors import ModelNotFound, UpstreamAuth, UpstreamRejected,
 from gateway.domain.inference import Choice, InferenceRequest, Mode, Outcome, Status
 from gateway.providers.ports import Reply
 from gateway.temporal.client import SEARCH_ATTRIBUTES
-from tests.api.rpc import until
 from tests.builders import QUICK, a_job, a_request, raw
 from tests.servers import binary
+from tests.waits import until
 from tests.workflows.harness import CONVERTER, a_process, resting, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -136,7 +136,7 @@ async def agree(process: Process, case: Case) -> None:
 
 # Several at once: a workflow waits more than it works.
 @given(st.lists(CASES, min_size=8, max_size=8))
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_both_try_the_same_and_end_alike(process: Process, cases: Sequence[Case]):
     async with asyncio.TaskGroup() as group:
         for case in cases:

@@ -9,7 +9,7 @@ from itertools import permutations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.domain.inference import Outcome, Usage
@@ -182,7 +182,6 @@ def once(price: Price) -> Decimal:
     return known(price, Usage())
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(prices(), usages())
 def test_a_cost_is_an_exact_decimal_and_never_negative(price: Price, usage: Usage):
     cost = price.cost(usage, TOOK)
@@ -194,7 +193,6 @@ def test_a_cost_is_an_exact_decimal_and_never_negative(price: Price, usage: Usag
     assert scaled == scaled.to_integral_value()
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(prices(), usages(), usages())
 def test_two_usages_cost_together_what_they_cost_apart(price: Price, one: Usage, other: Usage):
     together = known(price, one.plus(other)) + once(price)
@@ -202,7 +200,6 @@ def test_two_usages_cost_together_what_they_cost_apart(price: Price, one: Usage,
     assert abs(together - known(price, one) - known(price, other)) < D("1e-15")
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(
     prices(),
     usages(),
@@ -214,14 +211,12 @@ def test_more_never_costs_less(price: Price, usage: Usage, part: str, more: int)
     assert known(price, larger) >= known(price, usage)
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(prices(), usages(), st.sampled_from(TOKEN_PARTS), amounts)
 def test_a_dearer_part_never_costs_less(price: Price, usage: Usage, part: str, more: Decimal):
     dearer = replace(price, **{part: getattr(price, part) + more})
     assert known(dearer, usage) >= known(price, usage)
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(usages(), st.sampled_from(PARTS))
 def test_what_is_unknown_is_said_by_its_own_name(usage: Usage, part: str):
     everything: Any = dict.fromkeys(PARTS, D(1))
@@ -229,7 +224,6 @@ def test_what_is_unknown_is_said_by_its_own_name(usage: Usage, part: str):
     assert set(bill.unknown) <= {part}
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(st.builds(Usage, *[st.integers(0, 50)] * 4, st.just(value=False), *[st.integers(0, 50)] * 4))
 def test_a_usage_whose_parts_do_not_fit_is_charged_for_no_more_than_it_has(usage: Usage):
     everything: Any = dict.fromkeys(TOKEN_PARTS, D(1_000_000))

@@ -18,8 +18,8 @@ from gateway.domain.operations import Operation
 from gateway.domain.registry import ModelState, Timeouts
 from gateway.live.vitals import Vitals
 from gateway.providers.ports import CallTimeouts, Event, Reply
-from tests.api.rpc import until
 from tests.builders import a_model, a_registry
+from tests.waits import until
 
 SECOND = timedelta(seconds=1)
 

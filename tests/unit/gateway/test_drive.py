@@ -13,7 +13,7 @@ from gateway.drive import drive
 from gateway.exchange import Exchanges
 from gateway.recorder import Recorder
 from gateway.storage.memory import MemoryStore
-from tests.api.rpc import until
+from tests.waits import until
 
 GOOD = Choice("good", "first choice")
 

@@ -11,8 +11,8 @@ from gateway.domain.errors import Cancelled, UpstreamUnavailable
 from gateway.domain.inference import Choice, Failure, Mode, Outcome, Usage
 from gateway.exchange import Exchange, Exchanges
 from gateway.providers.ports import Reply
-from tests.api.rpc import until
 from tests.builders import a_request, raw
+from tests.waits import until
 
 GOOD, DOWN, SLOW, DRIPPING = (Choice(name, "because") for name in ("good", "down", "slow", "dripping"))
 

@@ -19,8 +19,8 @@ from gateway.hedge import Hedges, Plan
 from gateway.providers.ports import Reply
 from gateway.recorder import Recorder
 from gateway.storage.memory import MemoryStore
-from tests.api.rpc import until
 from tests.builders import QUICK, a_failed_attempt, a_request, an_attempt, raw
+from tests.waits import until
 
 SLOW, GOOD, DOWN = (Choice(name, "first choice") for name in ("slow", "good", "down"))
 SOON = timedelta(milliseconds=30)

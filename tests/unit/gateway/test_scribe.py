@@ -11,7 +11,7 @@ from gateway.ids import new_id
 from gateway.scribe import BATCH, Scribe
 from gateway.storage.memory.streams import MemoryStreamLog
 from gateway.storage.ports import Line
-from tests.api.rpc import until
+from tests.waits import until
 
 
 class Counting(MemoryStreamLog):

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import tokens
-from tests.api.rpc import until
 from tests.builders import raw
+from tests.waits import until
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from gateway.domain.limits import Unit
 from gateway.limiter import Taken, Wait
 from gateway.storage.ports import Draw
-from tests.api.rpc import until
+from tests.waits import until
 
 
 async def level(store, key="caller-1", rate=0.001, burst=10.0):

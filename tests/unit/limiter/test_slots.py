@@ -6,7 +6,7 @@ from time import monotonic
 
 import pytest
 
-from tests.api.rpc import until
+from tests.waits import until
 
 
 async def enter_all(calls, key="m", limit=4, most=20):

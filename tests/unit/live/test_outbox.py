@@ -75,7 +75,7 @@ def test_what_is_older_than_an_hour_is_let_go():
     assert len(outbox) <= 120 + AT_ONCE + 61
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(1, 400), st.booleans()), max_size=12))
 def test_a_row_that_was_sent_is_never_told_as_part_of_another(story):
     """Each time some seconds pass, and the store may have kept what it was sent without our hearing of it."""

@@ -52,7 +52,7 @@ def total(added, key, window, now):
     return found
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(steps)
 def test_each_window_is_the_sum_of_what_happened_in_it(story):
     now, added, windows = START, [], Windows(ModelCounts, most=10)
@@ -71,7 +71,7 @@ def test_each_window_is_the_sum_of_what_happened_in_it(story):
                 assert sums.get(window, ModelCounts()) == total(added, key, window, now)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(steps, st.floats(0, 100))
 def test_since_a_moment_is_what_came_in_later_slices(story, ago):
     now, added, windows = START, [], Windows(ModelCounts, most=10)

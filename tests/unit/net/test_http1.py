@@ -135,7 +135,7 @@ async def test_an_answer_is_read_to_its_end_and_its_connection_used_again_if_it_
 
 
 @given(cuts=st.lists(st.integers(min_value=1, max_value=len(CHUNKED) - 1), max_size=6, unique=True))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 async def test_wherever_it_is_cut_it_is_the_same_answer(cuts):
     at = [0, *sorted(cuts), len(CHUNKED)]
     pieces = [CHUNKED[a:b] for a, b in pairwise(at)]

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.domain import errors
@@ -98,7 +98,6 @@ values = st.recursive(
 )
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(values)
 def test_any_json_is_an_event_or_an_error_of_ours(value: Any):
     data = msgspec.json.encode(value)
@@ -107,7 +106,6 @@ def test_any_json_is_an_event_or_an_error_of_ours(value: Any):
     assemble([data, data])
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(st.binary(max_size=60))
 def test_any_bytes_are_a_reply_or_an_error_of_ours(body: bytes):
     with pytest.raises(errors.GatewayError):
@@ -155,7 +153,6 @@ others = st.text(max_size=8).filter(lambda name: name not in {"model", "stream",
 raws = st.sampled_from(["1.0", "1e2", '"\\u00e9"', '{ "a" : [ ] }', "[1,  2]", "null", '"é"'])
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(st.dictionaries(others, raws, max_size=6))
 def test_every_other_value_is_the_callers_bytes(values: dict[str, str]):
     raw = {name: msgspec.Raw(value.encode()) for name, value in values.items()}
@@ -234,7 +231,6 @@ def test_nothing_joined_is_an_empty_object():
     assert assemble([]) == assemble([b"nonsense", b"[]", b"{}"]) == b"{}"
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(st.lists(st.text(max_size=5), min_size=1, max_size=8), st.data())
 def test_joining_gives_back_what_was_cut(words: list[str], data: st.DataObject):
     whole = "".join(words)

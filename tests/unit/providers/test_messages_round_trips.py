@@ -126,7 +126,7 @@ def requests(draw: st.DrawFn) -> Json:
     return asked
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(requests())
 def test_a_request_that_is_carried_to_chat_and_back_is_the_same(asked: Json):
     lost = Lost()
@@ -136,7 +136,7 @@ def test_a_request_that_is_carried_to_chat_and_back_is_the_same(asked: Json):
     assert back == asked
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(requests())
 def test_a_chat_request_that_is_carried_to_messages_and_back_is_the_same(asked: Json):
     lost = Lost()
@@ -213,7 +213,7 @@ def pieces(text: str, size: int) -> list[str]:
     return [text[i : i + size] for i in range(0, len(text), size)]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(messages_of())
 def test_an_answer_that_is_carried_to_chat_and_back_is_the_same(answer: Json):
     lost = Lost()
@@ -222,7 +222,7 @@ def test_an_answer_that_is_carried_to_chat_and_back_is_the_same(answer: Json):
     assert lost.paths == ()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(messages_of(), st.integers(1, 7))
 def test_a_stream_that_is_carried_to_chat_and_back_tells_the_same_answer(answer: Json, size: int):
     sent = streamed(answer, size)
@@ -247,7 +247,7 @@ def test_a_stream_that_is_carried_to_chat_and_back_tells_the_same_answer(answer:
     assert joined["usage"] == whole["usage"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(messages_of(), st.data())
 def test_every_split_of_the_bytes_gives_the_same_events(answer: Json, data: st.DataObject):
     sent = streamed(answer, 3)
@@ -310,7 +310,7 @@ def completions(draw: st.DrawFn) -> list[Json]:
     ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(completions())
 def test_chunks_tell_the_same_message_as_the_completion_that_they_stand_for(chunks: list[Json]):
     sent = [msgspec.json.encode({"id": "c", "model": "m", **chunk}) for chunk in chunks]

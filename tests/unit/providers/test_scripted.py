@@ -23,8 +23,8 @@ from gateway.providers.scripted.script import FAILURES, Script, UnknownScript, s
 from gateway.providers.scripted.server import serve
 from gateway.providers.scripted.upstream import Upstream
 from gateway.settings import Providers
-from tests.api.rpc import until
 from tests.contracts.upstreams import TIMEOUTS, call, served
+from tests.waits import until
 
 
 @pytest.mark.parametrize(

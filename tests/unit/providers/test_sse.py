@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.providers.sse import EventStream, EventTooLong, Sent
@@ -101,7 +101,6 @@ lines = st.sampled_from(["data: a", "data:é漢", "data", "event: e", ": c", "id
 ends = st.sampled_from(["\n", "\r", "\r\n"])
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(st.lists(st.tuples(lines, ends), max_size=20), st.data())
 def test_any_text_cut_anywhere_reads_like_the_whole(text: list[tuple[str, str]], data: st.DataObject):
     whole = "".join(line + end for line, end in text).encode()
@@ -110,7 +109,6 @@ def test_any_text_cut_anywhere_reads_like_the_whole(text: list[tuple[str, str]],
     assert read(chunks) == read([whole]) == by_the_book(whole.decode())
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(st.binary(max_size=200), st.lists(st.integers(0, 200), max_size=8))
 def test_no_bytes_at_all_break_it_and_cuts_never_matter(noise: bytes, cuts: list[int]):
     edges = [0, *sorted(min(cut, len(noise)) for cut in cuts), len(noise)]

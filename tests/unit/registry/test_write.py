@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as some
 
 from gateway.domain.inference import Kind
@@ -96,7 +96,6 @@ def test_what_looks_like_a_secret_by_its_name_is_not_written():
 _TEXTS = some.text(some.characters(blacklist_categories=("Cs", "Cc")), max_size=30)
 
 
-@settings(deadline=None)
 @given(
     notes=some.lists(_TEXTS, max_size=3).map("\n".join),
     options=some.dictionaries(

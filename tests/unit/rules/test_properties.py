@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway import decisions
@@ -40,7 +40,7 @@ pytestmark = pytest.mark.slow
 
 NAMES: tuple[str, ...] = ("a", "b", "c", "gpt-4.1", "org/m:8b", "x")
 names_of_models: st.SearchStrategy[str] = st.sampled_from(NAMES)
-MANY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+MANY = settings(max_examples=60)
 maybe = st.booleans()
 optional = st.none() | st.floats(0, 20_000)
 windows = st.dictionaries(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import zig_hocon
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from gateway.domain.rules import parse
 from gateway.rules.cel import compile_cel
@@ -14,7 +14,7 @@ from gateway.rules.write import write_hocon, write_json
 from gateway.settings import read_text
 from tests.unit.rules.texts import rule_sets
 
-SLOW = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SLOW = settings(max_examples=20)
 
 
 def loaded(text):
@@ -23,7 +23,7 @@ def loaded(text):
 
 
 @given(rule_sets())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 def test_the_canonical_values_of_a_set_are_those_of_the_same_set(tree):
     rules = parse(tree, compile_=compile_cel)
     again = parse(json.loads(write_json(rules)), compile_=compile_cel)
@@ -41,7 +41,7 @@ def test_a_set_written_as_hocon_is_read_as_the_same_set(tree):
 
 
 @given(rule_sets(most=3))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 def test_another_parser_reads_what_is_written_alike(tree):
     rules = parse(tree, compile_=compile_cel)
     theirs = zig_hocon.ConfigFactory.parse_string(write_hocon(rules)).as_dict()

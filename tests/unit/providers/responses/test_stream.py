@@ -330,7 +330,7 @@ _delta = st.one_of(
 
 
 @given(st.lists(_delta, max_size=12), st.sampled_from(["stop", "length", "tool_calls", None]), st.booleans())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_whatever_comes_in_whatever_order_the_pieces_are_the_whole(deltas, finish, summary):
     asked = {"reasoning": {"summary": "auto"}} if summary else {}
     request = new_id()
